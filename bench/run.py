@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures Refrain beside the bare loop it is compared with and prints one table.
+
+Each line is measured `--runs` times, ours and the peer in turn; the table shows the median, and lowest–highest.
+Build first (./dev bench does). Everything runs on 127.0.0.1 and in a temporary directory, which is removed."""
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests/integration"))
+
+
+class Line(NamedTuple):
+    """What is measured, one number a run; `peer` is empty where a line stands alone."""
+
+    what: str
+    unit: str
+    ours: list
+    peer_name: str
+    peer: list
+    goal: str
+    met: bool
+    note: str = ""
+
+
+class Bench:
+    def __init__(self, arguments, directory):
+        self.arguments, self.directory, self.count = arguments, pathlib.Path(directory), 0
+        self.programs = pathlib.Path(arguments.build).resolve() / "bench"
+        self._broker = None
+
+    def fresh(self, name):
+        self.count += 1
+        path = self.directory / f"{name}{self.count}"
+        path.mkdir()
+        return path
+
+    def run(self, program, *words):
+        done = subprocess.run([self.programs / program, *map(str, words)], capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"{program} {words}: {done.stderr[-2000:]}")
+        return json.loads(done.stdout)
+
+    def load(self, what, port, **flags):
+        flags = {"seconds": self.arguments.seconds, "connections": 64, **flags}
+        return self.run("bench_load", what, port, *(w for k, v in flags.items() for w in (f"--{k}", v)))
+
+    def repeats(self):
+        return range(self.arguments.runs)
+
+    def broker(self):
+        if not self._broker:
+            from kafka_broker import KafkaBroker
+
+            self._broker = KafkaBroker(self.fresh("kafka")).start()
+        return self._broker
+
+    def close(self):
+        if self._broker:
+            self._broker.cleanup()
+
+
+class Program:
+    """A peer: a process on a port, ended with the block."""
+
+    def __init__(self, port, *command, cwd=None):
+        self.port = port
+        self.process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
+
+    def __enter__(self):
+        import socket
+
+        from kafka_broker import wait_until
+
+        def listens():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        try:
+            wait_until(listens, 10, f"{self.process.args[0]} listens")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def alone(bench):
+    from cluster import Cluster
+
+    return Cluster(names=("eu",))
+
+
+def hello(bench):
+    from kafka_broker import free_ports
+
+    port = free_ports(1)[0]
+    return Program(port, str(bench.programs / "bench_hello"), str(port))
+
+
+def redis(bench):
+    from kafka_broker import free_ports
+
+    port, directory = free_ports(1)[0], bench.fresh("redis")
+    settings = f"--port {port} --bind 127.0.0.1 --appendonly yes --appendfsync always --save".split()
+    return Program(port, "redis-server", *settings, "", "--dir", str(directory))
+
+
+def median(runs, name):
+    return statistics.median(run[name] for run in runs)
+
+
+def column(runs, name):
+    return [run[name] for run in runs]
+
+
+def line_put(bench):
+    ours, peer = [], []
+    for _ in bench.repeats():
+        with alone(bench).start() as nodes:
+            ours.append(bench.load("put", nodes["eu"].port))
+        with hello(bench) as server:
+            peer.append(bench.load("put", server.port))
+    p99 = median(ours, "p99_ms")
+    return [
+        Line("durable PUT over HTTP, 64 connections, alone", "/s", column(ours, "per_second"),
+             "Beast hello, stores nothing", column(peer, "per_second"), ">= 30,000/s", median(ours, "per_second") >= 30000),
+        Line("the same, p99", "ms", column(ours, "p99_ms"), "Beast hello, stores nothing", column(peer, "p99_ms"),
+             "< 10 ms", p99 < 10),
+    ]  # fmt: skip
+
+
+def line_put_kafka(bench):
+    from cluster import Cluster
+
+    runs = []
+    for _ in bench.repeats():
+        with Cluster(bench.broker(), names=("eu",)).start() as nodes:
+            runs.append(bench.load("put", nodes["eu"].port))
+    return [
+        Line("durable PUT, Kafka on the same machine", "/s", column(runs, "per_second"), "", [], "quoted", True),
+        Line("the same, p99", "ms", column(runs, "p99_ms"), "", [], "quoted", True),
+    ]
+
+
+def line_pairs(bench):
+    ours, peer = [], []
+    for _ in bench.repeats():
+        with alone(bench).start() as nodes:
+            ours.append(bench.load("pairs", nodes["eu"].port))
+        with redis(bench) as server:
+            peer.append(bench.load("redis", server.port))
+    ratio = median(ours, "per_second") / median(peer, "per_second")
+    return [
+        Line("begin + complete, durable, 64 connections", "pairs/s", column(ours, "per_second"),
+             "redis appendfsync always", column(peer, "per_second"), ">= 0.5 x", ratio >= 0.5),
+        Line("the same, p99 of a pair", "ms", column(ours, "p99_ms"), "redis appendfsync always",
+             column(peer, "p99_ms"), "quoted", True),
+    ]  # fmt: skip
+
+
+def line_ledger(bench):
+    runs = []
+    for _ in bench.repeats():
+        directory = bench.fresh("ledger")
+        runs.append(bench.run("bench_ledger_loop", directory, bench.arguments.commits))
+        shutil.rmtree(directory)
+    ratio = median(runs, "ours_per_second") / median(runs, "bare_per_second")
+    return [
+        Line("durable commits without HTTP, 64 in a batch", "/s", column(runs, "ours_per_second"),
+             "bare RocksDB, same batches", column(runs, "bare_per_second"), ">= 0.8 x", ratio >= 0.8),
+    ]  # fmt: skip
+
+
+def line_visible(bench):
+    """One PUT at a time on eu, then a GET on us that waits for what the PUT's session names: from the PUT's answer
+    to the GET's. A 404 breaks the promise of the session: it is counted, said, and asked again until the key is there."""
+    from cluster import Cluster
+
+    p50, p99, early = [], [], 0
+    with Cluster(bench.broker(), names=("eu", "us")).start() as nodes:
+        nodes.wait_in_sync()
+        eu, us = (http.client.HTTPConnection("127.0.0.1", nodes[n].port, timeout=70) for n in ("eu", "us"))
+        for run in bench.repeats():
+            took = []
+            for i in range(bench.arguments.reads):
+                eu.request("PUT", f"/v1/kv/bench/v{run}-{i}", body=b"v" * 100)
+                answer = eu.getresponse()
+                answer.read()
+                assert answer.status == 200, answer.status
+                since = time.perf_counter()
+                status = 0
+                while status != 200:
+                    us.request("GET", f"/v1/kv/bench/v{run}-{i}?wait=10s", headers={"Refrain-Session": answer.headers["Refrain-Session"]})
+                    seen = us.getresponse()
+                    seen.read()
+                    status = seen.status
+                    early += status == 404
+                    assert status in (200, 404), status
+                took.append((time.perf_counter() - since) * 1000)
+            took.sort()
+            p50.append(statistics.median(took))
+            p99.append(took[int(len(took) * 0.99)])
+    if early:  # a session that was waited for must be covered
+        print(f"bench: {early} reads answered 404 although they waited for the session", file=sys.stderr)
+    return [
+        Line(f"commit -> readable at a peer, real Kafka, p50 ({early} reads too early)", "ms", p50, "", [], "< 10 ms", statistics.median(p50) < 10),
+        Line("the same, p99", "ms", p99, "", [], "< 50 ms", statistics.median(p99) < 50),
+    ]
+
+
+def line_wire(bench):
+    """Bytes in the journal's files at the broker, less those of keys, namespace and values, for each put."""
+    from cluster import Cluster
+    from kafka_broker import wait_until
+
+    runs, puts, value = [], 50000, 100
+    for _ in bench.repeats():
+        with Cluster(bench.broker(), names=("eu",)) as nodes:
+            nodes.start()
+            bench.load("put", nodes["eu"].port, count=puts, value=value)
+            wait_until(lambda: nodes["eu"].status()["published"] >= puts, 120, "eu has published all of it")
+            files = list((bench.broker().directory / "data").glob(f"{nodes.journal('eu')}-*/*.log"))
+            assert files, "no files of the journal"
+            size = sum(f.stat().st_size for f in files)
+            keys = sum(len(f"k{i}") for i in range(puts))
+            runs.append((size - keys) / puts - value - len("bench"))
+    return [Line("bytes on the wire per put beyond key and value", "B", runs, "", [], "<= 64", statistics.median(runs) <= 64,
+                 "ticks of the node and Kafka's framing included")]  # fmt: skip
+
+
+def line_apply(bench):
+    """eu writes while us is away; us comes back. Counted from the first rise that is seen to the last commit."""
+    from cluster import Cluster
+    from kafka_broker import wait_until
+
+    ours, peer, count, value = [], [], bench.arguments.applies, 100
+
+    def applied(node):
+        for cell in node.call("GET", "/v1/sync").json()["cells"]:
+            if (cell["reader"], cell["journal"]) == ("us", "eu"):
+                return cell["applied"]
+        return 0
+
+    with Cluster(bench.broker(), names=("eu", "us")).start() as nodes:
+        nodes.wait_in_sync()
+        eu, us = nodes["eu"], nodes["us"]
+        for run in bench.repeats():
+            us.stop()
+            bench.load("put", eu.port, count=count, value=value, prefix=f"a{run}-")
+            wait_until(lambda: eu.status()["published"] >= eu.status()["newest"] - 5, 120, "eu has published all of it")
+            end = eu.status()["published"]
+            us.start(ready=False)
+            seen = []  # (time, applied)
+            deadline = time.monotonic() + 120
+            while not seen or seen[-1][1] < end:
+                answer = us.try_call("GET", "/v1/status")
+                if answer.status == 200:
+                    seen.append((time.perf_counter(), applied(us)))
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"us applied {seen[-1:]} of {end}")
+                time.sleep(0.01)
+            first = max((i for i, (_, n) in enumerate(seen) if n <= end - count * 0.95), default=0)
+            ours.append((seen[-1][1] - seen[first][1]) / (seen[-1][0] - seen[first][0]))
+            us.wait_ready()
+            directory = bench.fresh("apply")
+            peer.append(bench.run("bench_apply_loop", bench.broker().bootstrap, nodes.journal("eu"), end, directory)["per_second"])
+            shutil.rmtree(directory)
+    ratio = statistics.median(ours) / statistics.median(peer)
+    return [Line("applying a peer's journal, 100-byte values", "/s", ours, "bare librdkafka -> RocksDB", peer, ">= 0.5 x",
+                 ratio >= 0.5)]  # fmt: skip
+
+
+def line_restart(bench):
+    stopped, killed = [], []
+    with alone(bench).start() as nodes:
+        node = nodes["eu"]
+        bench.load("put", node.port, count=bench.arguments.keys)
+        for i in bench.repeats():
+            for end, runs in ((node.stop, stopped), (node.kill, killed)):
+                bench.load("put", node.port, count=20000, prefix=f"r{i}-")  # something to replay
+                end()
+                since = time.perf_counter()
+                node.start()
+                runs.append(time.perf_counter() - since)
+    note = f"{bench.arguments.keys:,} keys"
+    return [
+        Line(f"restart to ready after SIGTERM, {note}", "s", stopped, "", [], "< 1 s", statistics.median(stopped) < 1),
+        Line(f"restart to ready after kill -9, {note}", "s", killed, "", [], "quoted", True),
+    ]
+
+
+LINES = {
+    "put": line_put,
+    "pairs": line_pairs,
+    "ledger": line_ledger,
+    "visible": line_visible,
+    "wire": line_wire,
+    "restart": line_restart,
+    "apply": line_apply,
+    "put-kafka": line_put_kafka,
+}
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(values, unit):
+    return f"{number(statistics.median(values))} {unit}" if values else "-"
+
+
+def spread(values):
+    return f"{number(min(values))}–{number(max(values))}" if values else ""
+
+
+def row(name, line):
+    ratio = f"{statistics.median(line.ours) / statistics.median(line.peer):.2f} x" if line.peer else "-"
+    goal = line.goal if line.goal == "quoted" else f"{line.goal}: {'met' if line.met else 'MISSED'}"
+    between = "ours " + spread(line.ours) + (f"; peer {spread(line.peer)}" if line.peer else "")
+    peer = f"{cell(line.peer, line.unit)} ({line.peer_name})" if line.peer else "-"
+    return [line.what, cell(line.ours, line.unit), peer, ratio, goal, between, f"./dev bench --only {name}"]
+
+
+def table(rows):
+    head = ["what", "ours", "peer", "ratio", "goal", "lowest–highest", "repeat with"]
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=list(LINES), help="only this line; more than once for several")
+    parser.add_argument("--build", default=str(ROOT / "build/release"), help="directory of the build")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="of each load")
+    parser.add_argument("--commits", type=int, default=60000, help="of the line ledger")
+    parser.add_argument("--reads", type=int, default=500, help="of the line visible, each run")
+    parser.add_argument("--applies", type=int, default=60000, help="commits of the line apply, each run")
+    parser.add_argument("--keys", type=int, default=200000, help="of the line restart")
+    arguments = parser.parse_args()
+    os.environ["REFRAIN_PROGRAM"] = str(pathlib.Path(arguments.build).resolve() / "refrain")
+    if not shutil.which("redis-server") and "pairs" in (arguments.only or LINES):
+        sys.exit("bench: redis-server is missing: apt-get install redis-server, or start it through ./dev bench")
+    rows, failed = [], 0
+    with tempfile.TemporaryDirectory(prefix="refrain-bench-") as directory:
+        bench = Bench(arguments, directory)
+        try:
+            for name in arguments.only or LINES:
+                print(f"measuring {name}", file=sys.stderr, flush=True)
+                try:
+                    rows += [row(name, line) for line in LINES[name](bench)]
+                except (RuntimeError, AssertionError, TimeoutError, subprocess.TimeoutExpired) as error:
+                    failed += 1
+                    print(f"bench: {name} was not measured: {error}", file=sys.stderr)
+        finally:
+            bench.close()
+    table(rows)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members of an answer, read by someone who may be older or newer than the node: what is missing or null is
+// empty.
+#pragma once
+#include <boost/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace refrain::cli {
+
+namespace json = boost::json;
+
+/// None when there is no such member, or when it is null.
+const json::value* member(const json::value& object, std::string_view name);
+
+/// A string as it is, a number in decimal, a bool as true or false.
+std::string text(const json::value& object, std::string_view name, std::string otherwise = "");
+std::optional<std::int64_t> number(const json::value& object, std::string_view name);
+std::int64_t number_or_zero(const json::value& object, std::string_view name);
+bool truth(const json::value& object, std::string_view name);
+const json::array& list(const json::value& object, std::string_view name);
+
+/// "eu, us" of an array of strings.
+std::string joined(const json::value& object, std::string_view name);
+
+/// A field of bytes: `name`, or `name_base64` decoded.
+std::string bytes(const json::value& object, std::string_view name);
+
+/// Puts a field of bytes: as `name` when it is UTF-8, else as `name_base64`.
+void put_bytes(json::object& object, std::string_view name, std::string_view bytes);
+
+}  // namespace refrain::cli

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/joining.h"
+
+#include <fmt/format.h>
+
+namespace refrain::node {
+namespace {
+
+constexpr int kBlocksPerStep = 16;
+
+}  // namespace
+
+bool Joining::step(const std::string& address) {
+  busy_ = false;
+  if (!stream_ || address != address_) {
+    if (auto emptied = store::empty_store(ledger_.engine()); !emptied) {
+      give_up(emptied.error());
+      return false;
+    }
+    auto loader = store::SnapshotLoader::start(ledger_.engine(), ledger_.identity());
+    if (!loader) {
+      give_up(loader.error());
+      return false;
+    }
+    address_ = address;
+    loader_ = std::move(*loader);
+    stream_ = world_.peers->snapshot(address);
+    world_.say(LogLevel::kInfo, fmt::format("Taking a snapshot from {}.", address));
+  }
+  auto done = take_blocks();
+  if (!done) give_up(done.error());
+  return done && *done;
+}
+
+Result<bool> Joining::take_blocks() {
+  std::string block;
+  for (int i = 0; i < kBlocksPerStep; ++i) {
+    auto state = stream_->poll(block);
+    if (!state) return state.error();
+    if (*state == replication::SnapshotStream::State::kWait) return false;
+    if (*state == replication::SnapshotStream::State::kBlock) {
+      if (auto fed = loader_->feed(block); !fed) return fed.error();
+      continue;
+    }
+    if (!loader_->complete()) return unavailable("unavailable", "the snapshot ended before its last block");
+    if (auto finished = loader_->finish(); !finished) return finished.error();
+    world_.say(LogLevel::kInfo, fmt::format("The snapshot is in: {} rows, {} bytes.", rows(), bytes()));
+    stream_.reset();
+    loader_.reset();
+    trouble_.clear();
+    if (auto loaded = ledger_.reload(); !loaded) return loaded.error();
+    return true;
+  }
+  busy_ = true;
+  return false;
+}
+
+void Joining::give_up(const Error& error) {
+  if (error.detail != trouble_)
+    world_.say(LogLevel::kWarn,
+               fmt::format("The snapshot from {} failed and is asked for again: {}", address_, error.detail));
+  trouble_ = error.detail;
+  stream_.reset();
+  loader_.reset();
+}
+
+}  // namespace refrain::node

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A joiner takes a member's snapshot into its empty store, block by block, a few in each step.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "node/ledger.h"
+#include "node/world.h"
+#include "replication/peers.h"
+#include "store/snapshot.h"
+
+namespace refrain::node {
+
+/// One thread. Crash: the store's identity says `installing` until all is in; the next start empties it.
+class Joining {
+ public:
+  Joining(const World& world, Ledger& ledger) : world_(world), ledger_(ledger) {}
+
+  /// Takes in what has come of the snapshot at `address`, which may be another one than before. True once,
+  /// when the store holds all of it and the ledger has read it. A failure is said and tried again from an
+  /// empty store.
+  bool step(const std::string& address);
+  /// There was more to take than one step does.
+  bool busy() const { return busy_; }
+  bool running() const { return stream_ != nullptr; }
+  std::uint64_t rows() const { return loader_ ? loader_->totals().rows : 0; }
+  std::uint64_t bytes() const { return loader_ ? loader_->totals().bytes : 0; }
+  const std::string& trouble() const { return trouble_; }
+
+ private:
+  Result<bool> take_blocks();
+  void give_up(const Error& error);
+
+  const World& world_;
+  Ledger& ledger_;
+  std::string address_;
+  std::unique_ptr<replication::SnapshotStream> stream_;
+  std::unique_ptr<store::SnapshotLoader> loader_;
+  std::string trouble_;
+  bool busy_ = false;
+};
+
+}  // namespace refrain::node

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/journals.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "store/meta.h"
+#include "store/outbox.h"
+
+namespace refrain::node {
+namespace {
+
+constexpr std::size_t kRecordsPerStep = 2'000;
+constexpr std::size_t kBytesPerStep = 4 << 20;
+constexpr Milliseconds kTopicRetry{1'000};
+
+replication::PublisherSettings publisher_settings(const Config& config, std::string topic) {
+  replication::PublisherSettings settings;
+  settings.topic = std::move(topic);
+  settings.window = config.publish.window;
+  settings.attempt_timeout = config.publish.attempt_timeout;
+  settings.retry = {config.publish.retry.initial, config.publish.retry.max};
+  settings.breaker = {config.publish.breaker.failures, config.publish.breaker.open_for};
+  return settings;
+}
+
+replication::ReadOutbox outbox_of(const store::Engine& engine) {
+  return [&engine](Seq from, std::size_t most,
+                   std::size_t most_bytes) -> Result<std::vector<replication::OutboxRow>> {
+    auto rows = store::Outbox::read(engine, from, most, most_bytes);
+    if (!rows) return rows.error();
+    std::vector<replication::OutboxRow> out;
+    out.reserve(rows->size());
+    for (store::OutboxRow& row : *rows) out.push_back({row.seq, std::move(row.bytes)});
+    return out;
+  };
+}
+
+}  // namespace
+
+Journals::Journals(const Config& config, const World& world, Ledger& ledger,
+                   std::map<NodeName, store::ReadCursor> cursors)
+    : config_(config),
+      world_(world),
+      ledger_(ledger),
+      publisher_(*world.log, publisher_settings(config, topic_of(ledger.identity().node)), *world.random,
+                 outbox_of(ledger.engine())),
+      cursors_(std::move(cursors)),
+      newest_at_start_(ledger.books().newest) {
+  publisher_.start(ledger.books().published, ledger.books().newest);
+}
+
+std::string Journals::topic_of(const NodeName& node) const {
+  return fmt::format("refrain.{}.journal.{}", config_.cluster, node);
+}
+
+// ---- reading
+
+void Journals::read(const Moment& now, const JournalRules& rules) {
+  has_more_ = false;
+  moved_.clear();
+  may_publish_ = rules.may_publish;
+  if (rules.may_apply) read_others(now, rules);
+  read_own(now, rules);
+  ledger_.set_published(publisher_.published());
+}
+
+replication::PollFacts Journals::facts(const Moment& now, const JournalRules& rules) const {
+  replication::PollFacts facts;
+  facts.now = now.steady;
+  facts.here = {ledger_.identity().cluster, now.wall, config_.clock.max_drift, ledger_.books().floor};
+  facts.incarnation = rules.incarnation;
+  return facts;
+}
+
+void Journals::read_others(const Moment& now, const JournalRules& rules) {
+  std::erase_if(readers_, [&](const auto& entry) { return !rules.journals.contains(entry.first); });
+  for (const NodeName& node : rules.journals) {
+    auto& reader = readers_[node];
+    if (!reader) {
+      reader = std::make_unique<replication::JournalReader>(*world_.log, topic_of(node), node,
+                                                            stored_cursor(node));
+      opened_[node] = {now.steady, !stored_cursor(node)};
+    }
+    auto events = reader->poll(kRecordsPerStep, kBytesPerStep, facts(now, rules));
+    if (events.size() >= kRecordsPerStep) has_more_ = true;
+    for (replication::JournalEvent& event : events) {
+      if (!take(now, node, event)) return;
+    }
+  }
+}
+
+/// False when the batch is broken: nothing more is worth doing in it.
+bool Journals::take(const Moment& now, const NodeName& node, replication::JournalEvent& event) {
+  if (auto* next = std::get_if<replication::ApplyEvent>(&event)) return apply(now, next->commit);
+  if (auto* tick = std::get_if<replication::GapTickEvent>(&event)) {
+    lowest_kept_[tick->journal] = tick->lowest_kept;
+    heed_gaps(tick->gaps);
+  } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
+    read_members_first_ = true;
+  } else if (auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
+    healed_.push_back(
+        {now.wall, fmt::format("journal {}: {}; read again from the log's start", node, rewound->reason)});
+  } else if (auto* position = std::get_if<replication::PositionEvent>(&event)) {
+    store::Meta::set_cursor(ledger_.draft(), node, position->cursor);
+    moved_[node] = position->cursor;
+  }
+  return true;
+}
+
+bool Journals::apply(const Moment& now, store::Commit& commit) {
+  if (!ledger_.apply(commit)) return false;
+  if (commit.wants_tick) tick_wanted_ = true;
+  if (!commit.tick) return true;
+  heard_[commit.journal()] = now.steady;
+  clock_offset_ms_[commit.journal()] = (commit.hlc.wall() - now.wall).count();
+  lowest_kept_.erase(commit.journal());
+  heed_gaps(commit.tick->gaps);
+  auto ours = commit.tick->applied.find(ledger_.journal());
+  if (ours != commit.tick->applied.end() && ours->second.seq > ledger_.books().newest) rolled_back_ = true;
+  return true;
+}
+
+void Journals::heed_gaps(const std::map<Journal, Seq>& gaps) {
+  auto ours = gaps.find(ledger_.journal());
+  if (ours != gaps.end()) publisher_.republish_from(ours->second);
+}
+
+/// Our own topic: made when it is missing, and read to its end before anything is published. Then it is left
+/// alone, until sending fails (it may be gone: made again) or Kafka is another one (read again: it may hold
+/// another cluster's records).
+void Journals::read_own(const Moment& now, const JournalRules& rules) {
+  if (!rules.read_own) return;
+  std::string kafka = world_.log->health().kafka_cluster_id;
+  if (own_end_seen_ && !kafka.empty() && kafka != own_checked_in_) {
+    healed_.push_back(
+        {now.wall, fmt::format("own journal: Kafka is another cluster ({}) than before ({}); checked again",
+                               kafka, own_checked_in_)});
+    own_end_seen_ = false;
+    own_topic_ready_ = false;
+  }
+  make_own_topic(now);
+  if (!own_topic_ready_ || own_end_seen_) return;
+  const NodeName& own = ledger_.identity().node;
+  if (!own_reader_)
+    own_reader_ =
+        std::make_unique<replication::JournalReader>(*world_.log, topic_of(own), own, stored_cursor(own));
+  auto events = own_reader_->poll(kRecordsPerStep, kBytesPerStep, own_facts(now, rules));
+  if (events.size() >= kRecordsPerStep) has_more_ = true;
+  for (replication::JournalEvent& event : events) take_own(now, event);
+  if (own_reader_->has_been_at_end() && !own_reader_->parked()) {
+    own_end_seen_ = true;
+    own_checked_in_ = kafka;
+    own_journal_ = own_found_;
+    own_reader_.reset();
+  }
+}
+
+void Journals::make_own_topic(const Moment& now) {
+  bool wanted = !own_topic_ready_ || publisher_.report(now.steady).trouble.has_value();
+  if (own_topic_) {
+    auto made = own_topic_->take();
+    if (!made) return;
+    if (made->has_value()) own_topic_ready_ = true;
+    own_topic_.reset();
+    own_topic_retry_at_ = now.steady + kTopicRetry;
+  } else if (wanted && (!own_topic_retry_at_ || now.steady >= *own_topic_retry_at_)) {
+    own_topic_ =
+        world_.log->ensure_topic({topic_of(ledger_.identity().node), config_.kafka.retention,
+                                  config_.kafka.replication_factor, config_.kafka.min_insync_replicas});
+  }
+}
+
+replication::PollFacts Journals::own_facts(const Moment& now, const JournalRules& rules) const {
+  replication::PollFacts poll_facts = facts(now, rules);
+  auto crc = [this](Seq seq) -> std::optional<std::uint32_t> {
+    auto bytes = store::Outbox::get(ledger_.engine(), seq);
+    if (!bytes || !*bytes) return std::nullopt;
+    return replication::crc_of(**bytes);
+  };
+  poll_facts.own = replication::OwnFacts{ledger_.identity().incarnation, newest_at_start_,
+                                         ledger_.books().newest, publisher_.published(), crc};
+  return poll_facts;
+}
+
+void Journals::take_own(const Moment& now, const replication::JournalEvent& event) {
+  const NodeName& own = ledger_.identity().node;
+  if (const auto* found = std::get_if<replication::FoundOwnEvent>(&event)) {
+    publisher_.found_in_topic(found->up_to);
+    own_found_.newest = std::max(own_found_.newest, found->up_to);
+  } else if (const auto* ahead = std::get_if<replication::RolledBackEvent>(&event)) {
+    rolled_back_ = true;
+    own_found_.differs = true;
+    own_found_.newest = std::max(own_found_.newest, ahead->seq);
+    own_journal_ = own_found_;
+  } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
+    read_members_first_ = true;
+  } else if (const auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
+    healed_.push_back(
+        {now.wall, fmt::format("own journal: {}; read again from the log's start", rewound->reason)});
+    own_topic_ready_ = false;  // it may be gone
+  } else if (const auto* position = std::get_if<replication::PositionEvent>(&event)) {
+    store::Meta::set_cursor(ledger_.draft(), own, position->cursor);
+    moved_[own] = position->cursor;
+  }
+}
+
+std::optional<store::ReadCursor> Journals::stored_cursor(const NodeName& node) const {
+  auto stored = cursors_.find(node);
+  return stored == cursors_.end() ? std::nullopt : std::optional(stored->second);
+}
+
+// ---- after the batch
+
+void Journals::written(const Moment& now, std::vector<NewCommit> commits) {
+  for (auto& [node, cursor] : moved_) cursors_[node] = cursor;
+  moved_.clear();
+  for (NewCommit& commit : commits) publisher_.offer(commit.seq, std::move(commit.bytes));
+  publisher_.set_allowed(may_publish_ && own_end_seen_ && !rolled_back_);
+  publisher_.step(now.steady);
+  wakes_at_ = publisher_.wakes_at(now.steady);
+}
+
+void Journals::not_written() {
+  moved_.clear();
+  for (auto& [node, reader] : readers_) reader->rewind(stored_cursor(node));
+  if (own_reader_) own_reader_->rewind(stored_cursor(ledger_.identity().node));
+}
+
+void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
+  cursors_ = std::move(cursors);
+  readers_.clear();
+  moved_.clear();
+  heard_.clear();
+  clock_offset_ms_.clear();
+  lowest_kept_.clear();
+  opened_.clear();
+  own_reader_.reset();
+  own_end_seen_ = false;
+  own_journal_.reset();
+  own_found_ = {};
+  newest_at_start_ = ledger_.books().newest;
+}
+
+void Journals::read_again(const NodeName& node, bool from_start, const Moment& now) {
+  auto found = readers_.find(node);
+  if (found == readers_.end()) return;
+  found->second->rewind(from_start ? std::nullopt : stored_cursor(node));
+  opened_[node] = {now.steady, from_start || !stored_cursor(node)};
+}
+
+std::map<NodeName, replication::JournalPass> Journals::passes() const {
+  std::map<NodeName, replication::JournalPass> passes;
+  for (const auto& [node, reader] : readers_) {
+    const Opened& opened = opened_.at(node);
+    passes[node] = {opened.at, opened.from_start, reader->has_been_at_end(), reader->parked().has_value()};
+  }
+  return passes;
+}
+
+// ---- state
+
+Result<void> Journals::resume(const NodeName& node, std::optional<Offset> skip) {
+  if (own_reader_ && node == ledger_.identity().node) return own_reader_->resume(skip);
+  auto found = readers_.find(node);
+  if (found == readers_.end())
+    return not_found(fmt::format("This node reads no journal of '{}'. See `refrain sync`.", node));
+  return found->second->resume(skip);
+}
+
+const replication::JournalReader* Journals::reader(const NodeName& node) const {
+  if (node == ledger_.identity().node) return own_reader_.get();
+  auto found = readers_.find(node);
+  return found == readers_.end() ? nullptr : found->second.get();
+}
+
+std::map<Journal, Seq> Journals::gaps() const {
+  std::map<Journal, Seq> gaps;
+  for (const auto& [node, reader] : readers_) gaps.insert(reader->gaps().begin(), reader->gaps().end());
+  return gaps;
+}
+
+std::optional<SteadyNs> Journals::heard_at(const Journal& journal) const {
+  auto found = heard_.find(journal);
+  return found == heard_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<std::int64_t> Journals::clock_offset_ms(const Journal& journal) const {
+  auto found = clock_offset_ms_.find(journal);
+  return found == clock_offset_ms_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<Seq> Journals::lowest_kept(const Journal& journal) const {
+  auto found = lowest_kept_.find(journal);
+  return found == lowest_kept_.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace refrain::node

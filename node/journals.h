@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's journals: its own, which it publishes, and the others', which it applies.
+//
+// One thread, within a step: read() fills the running batch of the ledger; after the batch was written,
+// written(); when it was not, not_written() and everything is read again.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "node/config.h"
+#include "node/ledger.h"
+#include "node/reports.h"
+#include "node/world.h"
+#include "replication/journal_reader.h"
+#include "replication/membership.h"
+#include "replication/publisher.h"
+
+namespace refrain::node {
+
+/// What membership says that reading and publishing go by, fresh at each step.
+struct JournalRules {
+  std::set<NodeName> journals;  // nodes whose journals are to be read; never this node's own
+  std::function<replication::IncarnationFacts(const Journal&)> incarnation;
+  bool may_apply = false;    // the store is a member's or a joiner's that has its snapshot
+  bool read_own = false;     // an active member: its topic is made, and read to its end
+  bool may_publish = false;  // and was not found ahead of the directory
+};
+
+class Journals {
+ public:
+  Journals(const Config& config, const World& world, Ledger& ledger,
+           std::map<NodeName, store::ReadCursor> cursors);
+
+  void read(const Moment& now, const JournalRules& rules);
+  void written(const Moment& now, std::vector<NewCommit> commits);
+  void not_written();
+  /// Forgets every reader, and where it stood: the store was emptied or filled by a snapshot.
+  void start_over(std::map<NodeName, store::ReadCursor> cursors);
+
+  bool has_more() const { return has_more_; }
+  std::optional<SteadyNs> wakes_at() const { return wakes_at_; }
+  /// Reads a journal again, from where its stored cursor stands or from the log's start.
+  void read_again(const NodeName& node, bool from_start, const Moment& now);
+
+  // ---- what was seen since it was last taken
+  bool take_read_members_first() { return std::exchange(read_members_first_, false); }
+  bool take_tick_wanted() { return std::exchange(tick_wanted_, false); }
+  std::vector<HealedReport> take_healed() { return std::exchange(healed_, {}); }
+
+  // ---- state
+  const replication::Publisher& publisher() const { return publisher_; }
+  void retry_now() { publisher_.retry_now(); }
+  Result<void> resume(const NodeName& node, std::optional<Offset> skip);
+  const replication::JournalReader* reader(const NodeName& node) const;
+  const std::map<NodeName, std::unique_ptr<replication::JournalReader>>& readers() const { return readers_; }
+  std::map<Journal, Seq> gaps() const;
+  bool own_end_seen() const { return own_end_seen_; }
+  /// Our topic, or a peer's tick, has commits of ours that the directory does not.
+  bool rolled_back() const { return rolled_back_; }
+  Seq newest_at_start() const { return newest_at_start_; }
+  /// What reading our own topic to its end found; none before.
+  const std::optional<replication::OwnJournal>& own_journal() const { return own_journal_; }
+  std::map<NodeName, replication::JournalPass> passes() const;
+  const std::map<Journal, SteadyNs>& heard() const { return heard_; }
+  /// When the newest tick of a journal was applied here.
+  std::optional<SteadyNs> heard_at(const Journal& journal) const;
+  /// wall at arrival minus the tick's wall: the peer's clock against ours, with the delay in it.
+  std::optional<std::int64_t> clock_offset_ms(const Journal& journal) const;
+  /// Lowest seq that the writer of a journal behind a gap still keeps: above our gap, nothing will fill it.
+  std::optional<Seq> lowest_kept(const Journal& journal) const;
+
+ private:
+  replication::PollFacts facts(const Moment& now, const JournalRules& rules) const;
+  void read_others(const Moment& now, const JournalRules& rules);
+  void read_own(const Moment& now, const JournalRules& rules);
+  void make_own_topic(const Moment& now);
+  void take_own(const Moment& now, const replication::JournalEvent& event);
+  replication::PollFacts own_facts(const Moment& now, const JournalRules& rules) const;
+  std::optional<store::ReadCursor> stored_cursor(const NodeName& node) const;
+  bool take(const Moment& now, const NodeName& node, replication::JournalEvent& event);
+  bool apply(const Moment& now, store::Commit& commit);
+  void heed_gaps(const std::map<Journal, Seq>& gaps);
+  std::string topic_of(const NodeName& node) const;
+
+  const Config& config_;
+  const World& world_;
+  Ledger& ledger_;
+  replication::Publisher publisher_;
+  std::map<NodeName, std::unique_ptr<replication::JournalReader>> readers_;
+  std::unique_ptr<replication::JournalReader> own_reader_;
+  std::map<NodeName, store::ReadCursor> cursors_;  // as stored
+  std::map<NodeName, store::ReadCursor> moved_;    // in the running batch
+  Seq newest_at_start_;
+
+  std::unique_ptr<replication::Pending<void>> own_topic_;  // being made
+  bool own_topic_ready_ = false;
+  std::optional<SteadyNs> own_topic_retry_at_;
+  bool own_end_seen_ = false;
+  std::string own_checked_in_;  // Kafka's id for the cluster in which the end was seen
+  bool rolled_back_ = false;
+  bool may_publish_ = false;
+
+  bool has_more_ = false;
+  bool read_members_first_ = false;
+  bool tick_wanted_ = false;
+  std::vector<HealedReport> healed_;
+  std::map<Journal, SteadyNs> heard_;
+  std::map<Journal, std::int64_t> clock_offset_ms_;
+  std::optional<replication::OwnJournal> own_journal_;
+  replication::OwnJournal own_found_;
+  struct Opened {
+    SteadyNs at;
+    bool from_start = false;
+  };
+  std::map<NodeName, Opened> opened_;
+  std::optional<SteadyNs> wakes_at_;
+  std::map<Journal, Seq> lowest_kept_;
+};
+
+}  // namespace refrain::node

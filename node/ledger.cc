@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/ledger.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/planted.h"
+#include "replication/codec.h"
+#include "store/kv.h"
+
+namespace refrain::node {
+namespace {
+
+constexpr std::size_t kForgetPerStep = 2'000;
+constexpr std::size_t kConflictsPerStep = 100;
+
+}  // namespace
+
+Ledger::Ledger(store::Engine& engine, const Config& config, RequestApply apply_request)
+    : engine_(engine),
+      config_(config),
+      apply_request_(std::move(apply_request)),
+      clock_(Hlc{}, config.clock.max_drift),
+      draft_(engine),
+      conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}) {}
+
+Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config& config,
+                                             RequestApply apply_request) {
+  std::unique_ptr<Ledger> ledger(new Ledger(engine, config, std::move(apply_request)));
+  if (auto loaded = ledger->reload(); !loaded) return loaded.error();
+  return ledger;
+}
+
+Result<void> Ledger::reload() {
+  auto identity = store::Meta::identity(engine_);
+  if (!identity) return identity.error();
+  REFRAIN_ASSERT(identity->has_value(), "a ledger is loaded from a store with an identity");
+  identity_ = **identity;
+  auto hlc = store::Meta::hlc(engine_);
+  if (!hlc) return hlc.error();
+  auto applied = store::Meta::applied(engine_);
+  if (!applied) return applied.error();
+  auto ticks = store::Meta::ticks(engine_);
+  if (!ticks) return ticks.error();
+  auto published = store::Meta::published(engine_);
+  if (!published) return published.error();
+  auto synced = store::Meta::synced(engine_);
+  if (!synced) return synced.error();
+  auto floor = store::Meta::floor(engine_);
+  if (!floor) return floor.error();
+  if (auto loaded = conflicts_.load(engine_); !loaded) return loaded;
+  if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
+  Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
+  books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
+  if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
+  stored_hlc_ = *hlc;
+  written_books_ = books_;
+  written_identity_ = identity_;
+  written_conflicts_ = conflicts_.stats();
+  written_outbox_ = outbox_.stats();
+  return {};
+}
+
+void Ledger::start(WallMs wall) {
+  REFRAIN_ASSERT(draft_.empty() && new_commits_.empty(),
+                 "the batch before was written and its commits taken");
+  wall_ = wall;
+}
+
+Result<CommitId> Ledger::append(Hlc hlc, std::vector<store::Operation> operations, bool wants_tick) {
+  return append_commit({.node = identity_.node,
+                        .incarnation = identity_.incarnation,
+                        .seq = books_.newest.next(),
+                        .hlc = hlc,
+                        .floor = books_.floor,
+                        .wants_tick = wants_tick,
+                        .operations = std::move(operations),
+                        .tick = std::nullopt});
+}
+
+Result<CommitId> Ledger::append_tick(Hlc hlc, store::Tick tick) {
+  return append_commit({.node = identity_.node,
+                        .incarnation = identity_.incarnation,
+                        .seq = books_.newest.next(),
+                        .hlc = hlc,
+                        .floor = books_.floor,
+                        .wants_tick = false,
+                        .operations = {},
+                        .tick = std::move(tick)});
+}
+
+Result<CommitId> Ledger::append_commit(store::Commit commit) {
+  REFRAIN_ASSERT(commit.hlc > books_.floor, "a new commit is above the floor");
+  std::string bytes = replication::encode(commit, identity_.cluster);
+  if (bytes.size() > config_.limits.commit_bytes) {
+    return Error{Code::kInvalid, "commit_too_large",
+                 fmt::format("The commit has {} bytes, the limit is {} (limits.commit). Split it.",
+                             bytes.size(), config_.limits.commit_bytes)};
+  }
+  if (auto done = perform(commit); !done) {
+    break_batch(done.error());
+    return done.error();
+  }
+  books_.newest = commit.seq;
+  outbox_.append(draft_, commit.seq, bytes);
+  new_commits_.push_back({commit.seq, std::move(bytes)});
+  sync_ = true;
+  return commit.id();
+}
+
+Result<void> Ledger::apply(const store::Commit& commit) {
+  clock_.observe(commit.hlc);
+  auto done = perform(commit);
+  if (!done) break_batch(done.error());
+  return done;
+}
+
+Result<void> Ledger::perform(const store::Commit& commit) {
+  ++commits_in_batch_;
+  WallMs now = this->now();
+  for (const store::Operation& operation : commit.operations) {
+    Result<void> done;
+    if (const auto* put = std::get_if<store::Put>(&operation)) {
+      auto merged = store::merge(draft_, *put, commit, conflicts_, now);
+      if (!merged) done = merged.error();
+    } else if (const auto* del = std::get_if<store::Delete>(&operation)) {
+      auto merged = store::merge(draft_, *del, commit, conflicts_, now);
+      if (!merged) done = merged.error();
+    } else if (!std::holds_alternative<store::VoidNotice>(operation)) {
+      done = apply_request_(draft_, operation, commit, now);
+    }
+    if (!done) return done;
+  }
+  if (commit.tick) {
+    store::StoredTick& stored = books_.ticks[commit.journal()];
+    stored = {commit.seq, commit.hlc, *commit.tick};
+    store::Meta::set_tick(draft_, commit.journal(), stored);
+  }
+  books_.applied[commit.journal()] = {commit.seq, commit.hlc};
+  store::Meta::set_applied(draft_, commit.journal(), {commit.seq, commit.hlc});
+  return {};
+}
+
+void Ledger::break_batch(Error error) {
+  if (!broken_) broken_ = std::move(error);
+}
+
+Result<void> Ledger::write() {
+  if (must_reload_)
+    broken_ = unavailable("store_failed", "The store failed and is being opened again. Retry.");
+  if (broken_) {
+    Error error = std::move(*broken_);
+    forget_batch();
+    return error;
+  }
+  if (draft_.empty()) {
+    sync_ = false;
+    return {};
+  }
+  if (clock_.last() != stored_hlc_) store::Meta::set_hlc(draft_, clock_.last());
+  auto durability =
+      sync_ && !REFRAIN_PLANTED(ack_before_sync) ? store::Durability::kSynced : store::Durability::kBuffered;
+  auto written = engine_.write(draft_.batch(), durability);
+  if (!written) {
+    must_reload_ = written.error().code == Code::kUnknown;
+    forget_batch();
+    return written;
+  }
+  stored_hlc_ = clock_.last();
+  ++batch_counts_.batches;
+  batch_counts_.commits += std::exchange(commits_in_batch_, 0);
+  draft_.clear();
+  sync_ = false;
+  written_books_ = books_;
+  written_identity_ = identity_;
+  written_conflicts_ = conflicts_.stats();
+  written_outbox_ = outbox_.stats();
+  return {};
+}
+
+void Ledger::forget_batch() {
+  commits_in_batch_ = 0;
+  draft_.clear();
+  new_commits_.clear();
+  broken_.reset();
+  sync_ = false;
+  books_ = written_books_;
+  identity_ = written_identity_;
+  conflicts_.restore(written_conflicts_);
+  outbox_.restore(written_outbox_);
+}
+
+void Ledger::set_published(Seq seq) {
+  if (seq == books_.published) return;
+  books_.published = seq;
+  store::Meta::set_published(draft_, seq);
+}
+
+void Ledger::set_synced(Seq seq) {
+  if (seq <= books_.synced) return;
+  books_.synced = seq;
+  store::Meta::set_synced(draft_, seq);
+}
+
+Result<void> Ledger::forget_outbox_up_to(Seq seq) {
+  auto done = outbox_.drop_up_to(draft_, seq, kForgetPerStep);
+  if (!done) break_batch(done.error());
+  return done;
+}
+
+Result<void> Ledger::expire_conflicts() {
+  auto done = conflicts_.expire(draft_, now(), kConflictsPerStep);
+  if (!done) break_batch(done.error());
+  return done;
+}
+
+void Ledger::set_identity(const store::Identity& identity) {
+  identity_ = identity;
+  store::Meta::set_identity(draft_, identity);
+  sync_ = true;
+}
+
+}  // namespace refrain::node

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/regions.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/planted.h"
+#include "base/text.h"
+#include "replication/codec.h"
+#include "store/meta.h"
+#include "store/snapshot.h"
+
+namespace refrain::node {
+namespace {
+
+using replication::MemberState;
+using replication::Mode;
+
+constexpr std::string_view kLocalScope = "local";
+constexpr Milliseconds kTickEvery{1'000};
+constexpr Milliseconds kWantedTickEvery{10};
+constexpr Milliseconds kSilentAfter{5'000};
+constexpr Milliseconds kLookEvery{100};
+constexpr std::size_t kHealedKept = 20;
+
+/// What a member says of its scopes: those of namespaces that differ from its default, and the default unless
+/// it is local.
+std::map<std::string, std::string> announced_scopes(const RequestSettings& requests) {
+  std::map<std::string, std::string> scopes;
+  std::string otherwise = format_scope(requests.defaults.scope);
+  if (otherwise != kLocalScope) scopes[""] = otherwise;
+  for (const auto& [ns, rules] : requests.namespaces) {
+    std::string scope = format_scope(rules.scope);
+    if (scope != otherwise) scopes[ns] = scope;
+  }
+  return scopes;
+}
+
+std::string scope_in(const std::map<std::string, std::string>& scopes, const std::string& ns) {
+  if (auto found = scopes.find(ns); found != scopes.end()) return found->second;
+  auto otherwise = scopes.find("");
+  return otherwise == scopes.end() ? std::string(kLocalScope) : otherwise->second;
+}
+
+replication::MembershipConfig membership_config(const Config& config, const Start& start) {
+  replication::MembershipConfig membership;
+  membership.cluster = config.cluster;
+  membership.found = start.found;
+  membership.traits.region = config.node.region;
+  membership.traits.address = config.http.advertise;
+  membership.traits.namespaces_hash = rules_hash(config.requests);
+  membership.traits.scopes = announced_scopes(config.requests);
+  membership.topic = {fmt::format("refrain.{}.members", config.cluster), Milliseconds{-1},
+                      config.kafka.replication_factor, config.kafka.min_insync_replicas};
+  return membership;
+}
+
+}  // namespace
+
+Regions::Regions(const Config& config, const World& world, const Start& start, Ledger& ledger,
+                 std::map<NodeName, store::ReadCursor> cursors, const Moment& now)
+    : config_(config),
+      world_(world),
+      start_(start),
+      ledger_(ledger),
+      self_(ledger.journal()),
+      joining_(world, ledger),
+      journals_(config, world, ledger, std::move(cursors)),
+      opened_at_(now.steady),
+      catch_up_(now.steady),
+      stable_hlc_(ledger.books().floor) {}
+
+Result<std::unique_ptr<Replicator>> Regions::open(const Config& config, const World& world,
+                                                  const Start& start, Ledger& ledger, const Moment& now) {
+  if (ledger.identity().installing) {  // a snapshot was half in when the process ended
+    if (auto emptied = store::empty_store(ledger.engine()); !emptied) return emptied.error();
+    ledger.start(now.wall);
+    store::Identity identity = ledger.identity();
+    identity.installing = false;
+    ledger.set_identity(identity);
+    if (auto written = ledger.write(); !written) return written.error();
+    if (auto loaded = ledger.reload(); !loaded) return loaded.error();
+  }
+  auto cursors = store::Meta::cursors(ledger.engine());
+  if (!cursors) return cursors.error();
+  std::unique_ptr<Regions> regions(new Regions(config, world, start, ledger, std::move(*cursors), now));
+  if (auto made = regions->make_membership(); !made) return made.error();
+  regions->note_progress(now);
+  return std::unique_ptr<Replicator>(std::move(regions));
+}
+
+// ---- the step
+
+void Regions::read(const Moment& now) {
+  take_membership_step(now);
+  journals_.read(now, rules());
+  if (journals_.take_read_members_first()) membership_->read_soon();
+  if (journals_.take_tick_wanted()) tick_wanted_ = true;
+  for (HealedReport& healed : journals_.take_healed()) {
+    world_.say(LogLevel::kWarn, "Healed: " + healed.what);
+    healed_.push_back(std::move(healed));
+    if (healed_.size() > kHealedKept) healed_.pop_front();
+  }
+  note_catching_up();
+  note_progress(now);
+  note_kafka(now);
+  if (active()) {
+    ledger_.set_synced(
+        replication::synced_seq(knowledge(), ledger_.books().published, ledger_.books().synced));
+    Seq droppable = REFRAIN_PLANTED(drop_when_published) ? ledger_.books().published : stable_;
+    (void)ledger_.forget_outbox_up_to(droppable);  // what fails breaks the batch
+  }
+}
+
+void Regions::journal_tick(const Moment& now) {
+  if (!active() || !membership_->standing().takes_writes || journals_.rolled_back()) return;
+  // One tick under way is enough: the next one says it better.
+  if (last_tick_ && ledger_.books().published < *last_tick_) return;
+  Nanoseconds every = tick_wanted_ ? kWantedTickEvery : kTickEvery;
+  if (ticked_at_ && now.steady - *ticked_at_ < every) return;
+  auto hlc = ledger_.mint();
+  if (!hlc) return;
+  auto id = ledger_.append_tick(*hlc, make_tick(ledger_.books().newest.next(), *hlc));
+  if (!id) return;
+  last_tick_ = id->seq;
+  ticked_at_ = now.steady;
+  tick_wanted_ = false;
+}
+
+store::Tick Regions::make_tick(Seq seq, Hlc hlc) const {
+  store::Tick tick;
+  tick.applied = ledger_.books().applied;
+  tick.applied[self_] = {seq, hlc};
+  tick.gaps = journals_.gaps();
+  tick.lowest_kept = ledger_.outbox().stats().lowest.value_or(seq);
+  tick.members_n = membership_->table().n();
+  tick.members_hash = membership_->table().hash();
+  tick.floor = ledger_.books().floor;
+  return tick;
+}
+
+void Regions::written(const Moment& now, std::vector<NewCommit> commits) {
+  if (persisting_) {
+    membership_->persisted();
+    persisting_ = false;
+    membership_due_ = now.steady;
+  }
+  journals_.written(now, std::move(commits));
+  note_progress(now);
+}
+
+void Regions::not_written() {
+  persisting_ = false;
+  journals_.not_written();
+  last_tick_.reset();
+  ticked_at_.reset();
+}
+
+std::optional<SteadyNs> Regions::wakes_at() const {
+  SteadyNs due = membership_due_;
+  if (auto publisher = journals_.wakes_at()) due = std::min(due, *publisher);
+  if (ticked_at_) due = std::min(due, *ticked_at_ + (tick_wanted_ ? kWantedTickEvery : kTickEvery));
+  return due;
+}
+
+// ---- membership
+
+Result<void> Regions::make_membership() {
+  auto entries = store::Meta::members(ledger_.engine());
+  if (!entries) return entries.error();
+  auto own = store::Meta::own_entry(ledger_.engine());
+  if (!own) return own.error();
+  const store::Identity& identity = ledger_.identity();
+  replication::MembershipIdentity who;
+  who.self = ledger_.journal();
+  if (identity.cluster.value != 0) who.cluster = identity.cluster;
+  who.born_alone = identity.standalone;
+  who.snapshot_taken = !ledger_.books().applied.empty();
+  who.rolled_back = identity.rolled_back;
+  who.former = identity.former;
+  auto membership =
+      replication::Membership::create(membership_config(config_, start_), std::move(who), std::move(*entries),
+                                      std::move(*own), *world_.log, *world_.peers, *world_.random);
+  if (!membership) return membership.error();
+  membership_ = std::move(*membership);
+  self_ = ledger_.journal();
+  return {};
+}
+
+void Regions::take_membership_step(const Moment& now) {
+  auto passes = journals_.passes();
+  auto gaps = journals_.gaps();
+  replication::MembershipStep step = membership_->step(
+      {now.wall, now.steady, ledger_.books().applied, ledger_.books().ticks, journals_.heard(), passes, gaps,
+       ledger_.books().newest, journals_.newest_at_start(), journals_.own_journal()});
+  membership_due_ = now.steady + step.idle;
+  if (step.start_over) return start_over(*step.start_over);
+  for (const replication::MembersRow& row : step.persist) {
+    if (row.kind == replication::MembersRow::Kind::kEntry) {
+      store::Meta::set_member(ledger_.draft(), row.n, row.bytes);
+    } else {
+      store::Meta::set_own_entry(ledger_.draft(), row.bytes);
+    }
+    ledger_.require_sync();
+    persisting_ = true;
+  }
+  store::Identity identity = ledger_.identity();
+  if (step.cluster) identity.cluster = *step.cluster;
+  if (membership_->standing().mode == Mode::kRolledBack) identity.rolled_back = true;
+  if (identity != ledger_.identity()) ledger_.set_identity(identity);
+  for (const replication::ReadAgain& again : step.read_again)
+    journals_.read_again(again.journal, again.from_start, now);
+  if (step.snapshot && joining_.step(step.snapshot->address)) {
+    auto cursors = store::Meta::cursors(ledger_.engine());
+    auto made = make_membership();
+    if (!cursors || !made) return ledger_.break_batch(cursors ? made.error() : cursors.error());
+    journals_.start_over(std::move(*cursors));
+    persisting_ = false;
+  } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
+    membership_->snapshot_failed(joining_.trouble());
+  }
+  note_standing(now);
+}
+
+void Regions::start_over(const replication::StartOver& order) {
+  world_.say(LogLevel::kWarn, fmt::format("Starting over from an empty store: {}", order.reason));
+  if (auto emptied = store::empty_store(ledger_.engine()); !emptied)
+    return ledger_.break_batch(emptied.error());
+  store::Identity identity = ledger_.identity();
+  identity.incarnation = {world_.random->next() | 1};
+  identity.former = order.former;
+  identity.rolled_back = false;
+  store::Draft draft(ledger_.engine());
+  store::Meta::set_identity(draft, identity);
+  auto written = ledger_.engine().write(draft.batch(), store::Durability::kSynced);
+  if (!written) return ledger_.break_batch(written.error());
+  auto loaded = ledger_.reload();
+  auto made = loaded ? make_membership() : loaded;
+  if (!made) return ledger_.break_batch(made.error());
+  journals_.start_over({});
+  persisting_ = false;
+}
+
+void Regions::note_standing(const Moment& now) {
+  const replication::Standing& standing = membership_->standing();
+  std::string words = fmt::format("{}{}{}", replication::mode_name(standing.mode),
+                                  standing.detail.empty() ? "" : ": ", standing.detail);
+  if (words != said_standing_) {
+    world_.say(LogLevel::kInfo, "Membership: " + words);
+    said_standing_ = words;
+  }
+  if (active() && !was_active_) {
+    // No version of ours may be below what anybody has forgotten or shown.
+    Hlc met = replication::newest_hlc_met(knowledge());
+    if (ledger_.books().newest.value == 0) ledger_.observe(met);
+    was_active_ = true;
+    ticked_at_.reset();
+    tick_wanted_ = true;
+  }
+  (void)now;
+}
+
+bool Regions::may_apply() const {
+  Mode mode = membership_->standing().mode;
+  return mode == Mode::kActive ||
+         (mode == Mode::kJoining && !ledger_.books().applied.empty() && !joining_.running());
+}
+
+// ---- journals and watermarks
+
+JournalRules Regions::rules() const {
+  JournalRules rules;
+  // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
+  // it.
+  bool joining = membership_->standing().mode == Mode::kJoining;
+  for (const auto& [incarnation, member] : membership_->table().members()) {
+    bool own = member.node == self_.node;
+    if (!own || (joining && member.active_n != 0)) rules.journals.insert(member.node);
+  }
+  rules.incarnation = [this](const Journal& journal) { return incarnation_facts(journal); };
+  rules.may_apply = may_apply();
+  rules.read_own = active();
+  rules.may_publish = membership_->standing().may_publish && !journals_.rolled_back();
+  return rules;
+}
+
+replication::IncarnationFacts Regions::incarnation_facts(const Journal& journal) const {
+  replication::IncarnationFacts facts;
+  const replication::MembersTable& table = membership_->table();
+  const store::AppliedTable& applied = ledger_.books().applied;
+  if (auto found = applied.find(journal); found != applied.end()) facts.applied = found->second;
+  const replication::Member* member = table.find(journal.incarnation);
+  if (member == nullptr || member->node != journal.node) return facts;
+  facts.joined_n = member->joined_n;
+  facts.state = member->state == MemberState::kActive    ? replication::IncarnationState::kActive
+                : member->state == MemberState::kJoining ? replication::IncarnationState::kJoining
+                                                         : replication::IncarnationState::kOver;
+  facts.limit = membership_->limit(journal.incarnation);
+  for (const auto& [other, reached] : applied) {
+    const replication::Member* earlier = table.find(other.incarnation);
+    if (other.node == journal.node && earlier != nullptr && earlier->joined_n <= member->joined_n)
+      facts.newest_hlc = std::max(facts.newest_hlc, reached.hlc);
+  }
+  return facts;
+}
+
+void Regions::note_catching_up() {
+  if (!active()) return;
+  std::set<NodeName> others;
+  for (const Journal& journal : membership_->table().active()) {
+    if (journal.node != self_.node) others.insert(journal.node);
+  }
+  catch_up_.expect(others);
+  for (const NodeName& node : others) {
+    const replication::JournalReader* reader = journals_.reader(node);
+    // At the log's end with a gap: what stands behind it was not applied.
+    bool whole = reader != nullptr && !reader->parked() && reader->gaps().empty();
+    if (whole && reader->has_been_at_end()) catch_up_.passed(node);
+  }
+}
+
+void Regions::note_progress(const Moment&) {
+  Seq published = journals_.publisher().published();
+  Seq all = ledger_.books().newest;
+  progress_.nodes.clear();
+  for (const Journal& journal : membership_->table().active()) {
+    Seq shown = replication::shown(knowledge(), journal, self_).seq;
+    progress_.nodes[journal.node] = shown;
+    if (journal != self_) all = std::min(all, shown);
+  }
+  progress_.published = published;
+  progress_.all = all;
+  if (!active()) return;
+  stable_ = replication::stable_seq(knowledge(), published, stable_);
+  stable_hlc_ = replication::stable_hlc(knowledge(), stable_hlc_);
+}
+
+void Regions::note_kafka(const Moment& now) {
+  if (kafka_looked_at_ && now.steady - *kafka_looked_at_ < kLookEvery) return;
+  kafka_looked_at_ = now.steady;
+  if (world_.log->health().reachable) {
+    kafka_since_.reset();
+  } else if (!kafka_since_) {
+    kafka_since_ = now.wall;
+  }
+  note_oldest_unsynced();
+}
+
+/// The oldest own commit with operations that is not synced; ticks do not count, there is always a young one.
+void Regions::note_oldest_unsynced() {
+  constexpr std::size_t kLookedAt = 64;
+  Seq synced = ledger_.books().synced;
+  if (oldest_unsynced_ && oldest_unsynced_->seq > synced) return;
+  oldest_unsynced_.reset();
+  for (Seq from = std::max(synced, looked_past_).next(); from <= ledger_.books().newest;) {
+    auto rows = store::Outbox::read(ledger_.engine(), from, kLookedAt, std::size_t{1} << 20);
+    if (!rows || rows->empty()) return;
+    for (const store::OutboxRow& row : *rows) {
+      auto decoded = replication::decode(row.bytes, self_.node);
+      if (decoded && !decoded->commit.tick) {
+        oldest_unsynced_ = Unsynced{row.seq, decoded->commit.hlc.wall()};
+        return;
+      }
+      looked_past_ = row.seq;
+      from = row.seq.next();
+    }
+  }
+}
+
+bool Regions::covers(const Vector& session) const {
+  std::set<NodeName> gone;
+  const replication::MembersTable& table = membership_->table();
+  Vector have = applied();
+  for (const auto& [node, hlc] : session) {
+    auto current = table.current(node);
+    if (current && table.is(*current, MemberState::kOver)) continue;
+    auto found = have.find(node);
+    if (found == have.end() || found->second < hlc) return false;
+  }
+  return true;
+}
+
+std::string Regions::describe_missing(const Vector& session) const {
+  Vector have = applied();
+  std::string words;
+  for (const auto& [node, hlc] : session) {
+    auto found = have.find(node);
+    if (found != have.end() && found->second >= hlc) continue;
+    if (!words.empty()) words += ", ";
+    words += fmt::format("{} up to {} (has it up to {})", node, format_time(hlc.wall()),
+                         found == have.end() ? "nothing" : format_time(found->second.wall()));
+  }
+  return words.empty() ? "nothing" : words;
+}
+
+Vector Regions::applied() const {
+  Vector vector;
+  for (const auto& [journal, reached] : ledger_.books().applied) {
+    Hlc& entry = vector[journal.node];
+    entry = std::max(entry, reached.hlc);
+  }
+  return vector;
+}
+
+RegionFacts Regions::region_facts(const Moment& now) const {
+  RegionFacts facts;
+  facts.not_caught_up = catch_up_.missing();
+  facts.catch_up_patience_over = catch_up_.patience_is_over(now.steady);
+  facts.catch_up_patience_ends = catch_up_.patience_ends();
+  facts.applied = applied();
+  for (const Journal& journal : membership_->table().active()) {
+    if (journal == self_) continue;
+    auto applied = facts.applied.find(journal.node);
+    WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
+    facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
+    const replication::JournalReader* reader = journals_.reader(journal.node);
+    // Right after a start nobody was heard yet: that is no silence.
+    bool silent = now.steady - heard_at(journal).value_or(opened_at_) > kSilentAfter;
+    bool parked = reader != nullptr && reader->parked();
+    if (silent || parked) facts.silent_or_parked.insert(journal.node);
+  }
+  return facts;
+}
+
+std::optional<std::string> Regions::address_of(const NodeName& node) const {
+  auto current = membership_->table().current(node);
+  const replication::Member* member = current ? membership_->table().find(*current) : nullptr;
+  return member == nullptr || member->traits.address.empty() ? std::nullopt
+                                                             : std::optional(member->traits.address);
+}
+
+std::optional<NodeName> Regions::scope_differs(const std::string& ns) const {
+  std::string ours = format_scope(config_.requests.of(ns).scope);
+  for (const Journal& journal : membership_->table().active()) {
+    const replication::Member* member = membership_->table().find(journal.incarnation);
+    if (journal != self_ && member != nullptr && scope_in(member->traits.scopes, ns) != ours)
+      return journal.node;
+  }
+  return std::nullopt;
+}
+
+Result<void> Regions::check_ack(const Ack& ack) const {
+  if (ack.kind != Ack::Kind::kNode || ack.node == self_.node) return {};
+  auto current = membership_->table().current(ack.node);
+  if (current && membership_->table().is(*current, MemberState::kActive)) return {};
+  return invalid(
+      "ack_unavailable",
+      fmt::format("'{}' is no active member, so it can never acknowledge. See `refrain member ls`.",
+                  ack.node));
+}
+
+std::optional<SteadyNs> Regions::heard_at(const Journal& journal) const {
+  return journals_.heard_at(journal);
+}
+
+}  // namespace refrain::node

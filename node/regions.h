@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replicator of a node with brokers: membership, joining, journals and watermarks put together.
+#pragma once
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/catch_up.h"
+#include "node/joining.h"
+#include "node/journals.h"
+#include "node/replicator.h"
+#include "replication/membership.h"
+#include "replication/watermarks.h"
+
+namespace refrain::node {
+
+class Regions final : public Replicator {
+ public:
+  static Result<std::unique_ptr<Replicator>> open(const Config& config, const World& world,
+                                                  const Start& start, Ledger& ledger, const Moment& now);
+
+  void read(const Moment& now) override;
+  void journal_tick(const Moment& now) override;
+  void written(const Moment& now, std::vector<NewCommit> commits) override;
+  void not_written() override;
+  bool has_more() const override { return journals_.has_more() || joining_.busy(); }
+  std::optional<SteadyNs> wakes_at() const override;
+
+  std::optional<Error> refusal(const Moment& now) const override;
+  std::optional<Error> must_end() const override;
+  bool active() const override { return membership_->active(); }
+  Result<void> check_ack(const Ack& ack) const override;
+  Progress progress() const override { return progress_; }
+  bool covers(const Vector& session) const override;
+  std::string describe_missing(const Vector& session) const override;
+  Vector applied() const override;
+  RegionFacts region_facts(const Moment& now) const override;
+  std::optional<std::string> address_of(const NodeName& node) const override;
+  std::optional<NodeName> scope_differs(const std::string& ns) const override;
+
+  Result<EventReport> event(const CommitId& id, const Moment& now) const override;
+  void retry_now() override { journals_.retry_now(); }
+  Result<void> resume(const NodeName& node, std::optional<Offset> skip) override {
+    return journals_.resume(node, skip);
+  }
+  void describe(StatusReport& report, const Moment& now) const override;
+  MembersReport members(const Moment& now) const override;
+  void add_checks(std::vector<Check>& checks, const Moment& now) const override;
+  bool flushed() const override { return ledger_.books().published >= ledger_.books().newest; }
+
+ private:
+  Regions(const Config& config, const World& world, const Start& start, Ledger& ledger,
+          std::map<NodeName, store::ReadCursor> cursors, const Moment& now);
+
+  // ---- membership
+  Result<void> make_membership();
+  void take_membership_step(const Moment& now);
+  void start_over(const replication::StartOver& order);
+  void note_standing(const Moment& now);
+  bool may_apply() const;
+
+  // ---- journals and watermarks
+  JournalRules rules() const;
+  replication::IncarnationFacts incarnation_facts(const Journal& journal) const;
+  replication::Knowledge knowledge() const {
+    return {membership_->table(), self_, ledger_.books().applied, ledger_.books().ticks};
+  }
+  void note_progress(const Moment& now);
+  void note_catching_up();
+  void note_kafka(const Moment& now);
+  void note_oldest_unsynced();
+  store::Tick make_tick(Seq seq, Hlc hlc) const;
+
+  // ---- words for people
+  std::string why_not(const Journal& reader, const Moment& now) const;
+  MemberReport member_report(Incarnation incarnation, const replication::Member& member,
+                             const Moment& now) const;
+  void describe_sync(SyncReport& sync, const Moment& now) const;
+  std::vector<ParkedReport> parked() const;
+  std::optional<SteadyNs> heard_at(const Journal& journal) const;
+
+  const Config& config_;
+  const World& world_;
+  const Start& start_;
+  Ledger& ledger_;
+  Journal self_;
+  std::unique_ptr<replication::Membership> membership_;
+  Joining joining_;
+  Journals journals_;
+  SteadyNs opened_at_;
+  CatchUp catch_up_;
+  Progress progress_;
+  Seq stable_;
+  Hlc stable_hlc_;
+  bool persisting_ = false;  // the running batch holds what membership wants durable
+  bool was_active_ = false;
+  std::string said_standing_;
+
+  bool tick_wanted_ = false;
+  std::optional<SteadyNs> ticked_at_;
+  std::optional<Seq> last_tick_;
+  SteadyNs membership_due_;
+  std::deque<HealedReport> healed_;
+  std::optional<WallMs> kafka_since_;  // unreachable since
+  struct Unsynced {
+    Seq seq;
+    WallMs at;
+  };
+  std::optional<SteadyNs> kafka_looked_at_;
+  Seq looked_past_;                          // only ticks up to here
+  std::optional<Unsynced> oldest_unsynced_;  // of own commits with operations
+};
+
+}  // namespace refrain::node

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The world that a node lives in: real in production, simulated in tests.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/types.h"
+#include "node/config.h"
+#include "replication/log.h"
+#include "replication/peers.h"
+#include "store/engine.h"
+
+namespace refrain::node {
+
+/// All that is pointed to outlives the node.
+struct World {
+  const Clock* clock = nullptr;
+  Random* random = nullptr;
+  /// Opens the store; called again, after the engine before was destroyed, when writing had failed.
+  std::function<Result<std::unique_ptr<store::Engine>>()> open_engine;
+  /// Free bytes where the store is, asked while no engine is open; empty: not known.
+  std::function<std::uint64_t()> disk_free_bytes;
+  replication::Log* log = nullptr;      // none: the node runs alone
+  replication::Peers* peers = nullptr;  // none only when it runs alone
+  std::function<void()> wake = [] {};   // there is something for step(); any thread
+  std::function<void(LogLevel, const std::string&)> say = [](LogLevel, const std::string&) {};
+};
+
+struct Start {
+  bool found = false;  // found the cluster when there is none
+  std::string program_version;
+};
+
+/// One reading of both clocks: a step happens at one moment.
+struct Moment {
+  WallMs wall;
+  SteadyNs steady;
+};
+
+}  // namespace refrain::node

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A commit as the value of a Kafka record: u8 format | u32 crc32c of the rest | protobuf
+// (proto/record.proto). Pure functions, any thread. What encode() gives is kept in the outbox and never made
+// again for the same commit.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "base/types.h"
+#include "store/operations.h"
+
+namespace refrain::replication {
+
+inline constexpr std::uint8_t kRecordFormat = 1;
+inline constexpr std::uint32_t kRecordReader =
+    1;  // records whose min_reader is larger are not for this program
+
+struct DecodedRecord {
+  store::Commit commit;
+  ClusterId cluster;
+};
+
+/// Why bytes are no commit for us. The journal parks with that reason; a record is never passed over.
+struct Undecodable {
+  enum class Reason : std::uint8_t {
+    kCorrupt,      // damaged, or never was a record
+    kNewerFormat,  // whole, but written for a newer reader: unknown format, min_reader or operation kind
+  };
+  Reason reason;
+  std::string detail;
+};
+
+/// The bytes of a commit. It has operations or a tick, exactly one of them; its contexts do not name its own
+/// node.
+std::string encode(const store::Commit& commit, ClusterId cluster);
+
+/// The commit in a record of the journal topic of `node`. What it gives, encode() can write again.
+[[nodiscard]] tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node);
+
+}  // namespace refrain::replication

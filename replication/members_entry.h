@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// One entry of the members log, as a plain struct and as the JSON that is its Kafka record. Pure functions,
+// any thread.
+//
+// The bytes are the identity: an entry's hash is SHA-256 over them, so whoever repeats an entry sends the
+// same bytes and never encodes it again.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/types.h"
+
+namespace refrain::replication {
+
+/// Entries whose min_reader is larger are not for this program.
+inline constexpr std::uint32_t kMembersReader = 1;
+inline constexpr std::size_t kMaxEntryBytes = 900 * 1024;
+
+enum class EntryKind : std::uint8_t { kFound, kJoin, kActive, kEvict, kLeave, kLast, kUpdate };
+std::string_view entry_kind_name(EntryKind kind);  // "found", "join", ...
+
+/// What a member announces of itself.
+struct MemberTraits {
+  std::string region;
+  std::string address;            // URL for the other nodes
+  std::uint32_t formats_min = 1;  // of commit records, that it reads
+  std::uint32_t formats_max = 1;
+  Sha256 namespaces_hash{};  // of its rules for requests
+  /// Its scopes other than local: namespace -> "home:eu"; "" = of every namespace that is not listed.
+  std::map<std::string, std::string> scopes = {};
+  bool operator==(const MemberTraits&) const = default;
+};
+
+/// "Of the ended incarnation `of` I have applied up to `seq`."
+struct Word {
+  Incarnation of;
+  Seq seq;
+  auto operator<=>(const Word&) const = default;
+};
+
+struct MembersEntry {
+  std::uint64_t n = 0;  // its place, from 1
+  Sha256 prev{};        // hash of the entry before; zeros for the first
+  ClusterId cluster;
+  EntryKind kind = EntryKind::kFound;
+  NodeName node;  // whom it is about
+  Incarnation incarnation;
+  std::optional<Incarnation> replaces;  // join
+  std::vector<Word> words;              // active: one for every ended incarnation; last: exactly one
+  MemberTraits traits;                  // found, join, update
+  Journal by;                           // who wrote it
+  WallMs at;                            // by its writer's clock; decides nothing
+  bool operator==(const MembersEntry&) const = default;
+};
+
+/// An entry together with the bytes that it stands in.
+struct LoggedEntry {
+  MembersEntry entry;
+  std::string bytes;
+  Sha256 hash{};  // of the bytes
+};
+
+struct UnreadableEntry {
+  enum class Reason : std::uint8_t {
+    kGarbage,      // no entry of any version: never counts anywhere
+    kNewerFormat,  // an entry, of a kind or format that this program does not know: the node must stop
+  };
+  Reason reason;
+  std::string detail;
+  std::optional<ClusterId> cluster;  // as far as it could be read
+};
+
+/// The entry with the bytes that stand for it from now on.
+LoggedEntry encode_entry(const MembersEntry& entry);
+
+[[nodiscard]] tl::expected<LoggedEntry, UnreadableEntry> decode_entry(std::string_view bytes);
+
+}  // namespace refrain::replication

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replication/members_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+
+namespace refrain::replication {
+
+std::string_view member_state_name(MemberState state) {
+  switch (state) {
+    case MemberState::kJoining:
+      return "joining";
+    case MemberState::kActive:
+      return "active";
+    case MemberState::kOver:
+      return "over";
+  }
+  return "unknown";
+}
+
+const Member* MembersTable::find(Incarnation incarnation) const {
+  auto found = members_.find(incarnation);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+bool MembersTable::is(Incarnation incarnation, MemberState state) const {
+  const Member* member = find(incarnation);
+  return member != nullptr && member->state == state;
+}
+
+std::optional<Incarnation> MembersTable::current(const NodeName& node) const {
+  auto found = current_.find(node);
+  if (found == current_.end()) return std::nullopt;
+  return found->second;
+}
+
+namespace {
+
+template <class Wanted>
+std::vector<Journal> journals(const std::map<Incarnation, Member>& members, Wanted wanted) {
+  std::vector<Journal> found;
+  for (const auto& [incarnation, member] : members) {
+    if (wanted(member)) found.push_back({member.node, incarnation});
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace
+
+std::vector<Journal> MembersTable::active() const {
+  return journals(members_, [](const Member& m) { return m.state == MemberState::kActive; });
+}
+
+std::vector<Journal> MembersTable::joining() const {
+  return journals(members_, [](const Member& m) { return m.state == MemberState::kJoining; });
+}
+
+std::vector<Journal> MembersTable::ended() const {
+  return journals(members_, [](const Member& m) { return m.state == MemberState::kOver && m.active_n != 0; });
+}
+
+bool MembersTable::others_active(Incarnation than) const {
+  return std::any_of(members_.begin(), members_.end(), [&](const auto& member) {
+    return member.first != than && member.second.state == MemberState::kActive;
+  });
+}
+
+std::optional<Seq> MembersTable::word(Incarnation of, Incarnation by) const {
+  if (!is(by, MemberState::kActive)) return std::nullopt;
+  auto words = words_.find(of);
+  if (words == words_.end()) return std::nullopt;
+  auto said = words->second.find(by);
+  if (said == words->second.end()) return std::nullopt;
+  return said->second;
+}
+
+std::optional<Seq> MembersTable::end(Incarnation of) const {
+  const Member* member = find(of);
+  if (member == nullptr || member->state != MemberState::kOver) return std::nullopt;
+  if (member->active_n == 0) return Seq{0};
+  std::optional<Seq> end;
+  for (const auto& [incarnation, other] : members_) {
+    if (other.state != MemberState::kActive) continue;
+    auto said = word(of, incarnation);
+    if (!said) return std::nullopt;
+    end = std::max(end.value_or(Seq{0}), *said);
+  }
+  return end;
+}
+
+/// One entry's effect on a copy of the table. Each rule gives an empty string when the entry counts, else why
+/// not.
+class MembersCounting {
+ public:
+  MembersCounting(MembersTable& table, const MembersEntry& entry) : table_(table), entry_(entry) {}
+
+  std::string rule() {
+    if ((entry_.kind == EntryKind::kFound) != table_.empty())
+      return table_.empty() ? "nothing counts before found" : "the cluster has been founded";
+    switch (entry_.kind) {
+      case EntryKind::kFound:
+        return found();
+      case EntryKind::kJoin:
+        return join();
+      case EntryKind::kActive:
+        return active();
+      case EntryKind::kEvict:
+        return over(Ending::kEvicted);
+      case EntryKind::kLeave:
+        return over(Ending::kLeft);
+      case EntryKind::kLast:
+        return last();
+      case EntryKind::kUpdate:
+        return update();
+    }
+    return "its kind is not known";
+  }
+
+ private:
+  std::string found() {
+    table_.cluster_ = entry_.cluster;
+    Member& member = begin();
+    member.state = MemberState::kActive;
+    member.active_n = entry_.n;
+    member.active_at = entry_.at;
+    return {};
+  }
+
+  std::string join() {
+    if (table_.find(entry_.incarnation) != nullptr) return "this incarnation has joined before";
+    auto current = table_.current(entry_.node);
+    if (current != entry_.replaces) return "it does not replace what has the name";
+    if (current) {
+      Member& old = table_.members_.at(*current);
+      if (old.state == MemberState::kActive && !table_.others_active(*current))
+        return "no active member would be left";
+      if (old.state != MemberState::kOver) end(old, Ending::kReplaced);
+    }
+    begin().state = MemberState::kJoining;
+    return {};
+  }
+
+  std::string active() {
+    Member* member = subject();
+    if (member == nullptr || member->state != MemberState::kJoining) return "this incarnation is not joining";
+    member->state = MemberState::kActive;
+    member->active_n = entry_.n;
+    member->active_at = entry_.at;
+    for (const Word& word : entry_.words) say(word);
+    return {};
+  }
+
+  std::string over(Ending ending) {
+    Member* member = subject();
+    if (member == nullptr || member->state == MemberState::kOver)
+      return "this incarnation is neither joining nor active";
+    if (!table_.others_active(entry_.incarnation)) return "no active member would be left";
+    end(*member, ending);
+    return {};
+  }
+
+  std::string last() {
+    Member* member = subject();
+    if (member == nullptr || member->state != MemberState::kActive) return "only an active member has a word";
+    if (!table_.is(entry_.words.front().of, MemberState::kOver)) return "a word about what is not over";
+    say(entry_.words.front());
+    return {};
+  }
+
+  std::string update() {
+    Member* member = subject();
+    if (member == nullptr || member->state == MemberState::kOver)
+      return "this incarnation is neither joining nor active";
+    member->traits = entry_.traits;
+    return {};
+  }
+
+  /// The member that the entry names, by node and incarnation both.
+  Member* subject() {
+    auto found = table_.members_.find(entry_.incarnation);
+    if (found == table_.members_.end() || found->second.node != entry_.node) return nullptr;
+    return &found->second;
+  }
+
+  Member& begin() {
+    Member& member = table_.members_[entry_.incarnation];
+    member.node = entry_.node;
+    member.joined_n = entry_.n;
+    member.joined_at = entry_.at;
+    member.traits = entry_.traits;
+    table_.current_[entry_.node] = entry_.incarnation;
+    return member;
+  }
+
+  void end(Member& member, Ending ending) {
+    member.state = MemberState::kOver;
+    member.over_n = entry_.n;
+    member.over_at = entry_.at;
+    member.ending = ending;
+  }
+
+  // A word given before its incarnation was over would speak of another moment.
+  void say(const Word& word) {
+    if (table_.is(word.of, MemberState::kOver)) table_.words_[word.of][entry_.incarnation] = word.seq;
+  }
+
+  MembersTable& table_;
+  const MembersEntry& entry_;
+};
+
+tl::expected<MembersTable, std::string> count(const MembersTable& table, const LoggedEntry& logged) {
+  const MembersEntry& entry = logged.entry;
+  if (entry.n != table.n() + 1)
+    return tl::make_unexpected("its n is " + std::to_string(entry.n) + ", the next is " +
+                               std::to_string(table.n() + 1));
+  if (entry.prev != table.hash()) return tl::make_unexpected(std::string("it follows another entry"));
+  MembersTable next = table;
+  std::string refused = MembersCounting(next, entry).rule();
+  if (!refused.empty()) return tl::make_unexpected(std::move(refused));
+  next.n_ = entry.n;
+  next.hash_ = logged.hash;
+  return next;
+}
+
+}  // namespace refrain::replication

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replication/membership.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace refrain::replication {
+
+namespace {
+
+constexpr Milliseconds kSoon{200};  // between passes that were asked for from outside
+constexpr Milliseconds kBusy{20};
+constexpr Milliseconds kIdle{1'000};
+constexpr std::size_t kFormerKept = 100;
+
+bool contains(const std::vector<Incarnation>& all, Incarnation one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+/// Those that are in the log are among the newest: a start that could not join leaves no trace.
+void remember(std::vector<Incarnation>& former, Incarnation one) {
+  if (!contains(former, one)) former.push_back(one);
+  if (former.size() > kFormerKept) former.erase(former.begin() + 1);
+}
+
+}  // namespace
+
+std::string_view mode_name(Mode mode) {
+  switch (mode) {
+    case Mode::kReadingMembers:
+      return "reading the members log";
+    case Mode::kWaitingForFounder:
+      return "waiting for founder";
+    case Mode::kJoining:
+      return "joining";
+    case Mode::kActive:
+      return "active";
+    case Mode::kFenced:
+      return "fenced";
+    case Mode::kRolledBack:
+      return "rolled back";
+    case Mode::kForked:
+      return "members forked";
+    case Mode::kNameInUse:
+      return "name in use";
+    case Mode::kStandaloneData:
+      return "standalone data";
+    case Mode::kWrongCluster:
+      return "wrong cluster";
+    case Mode::kNewerFormat:
+      return "newer format";
+  }
+  return "unknown";
+}
+
+// ---- from the store
+
+Membership::Membership(MembershipConfig config, MembershipIdentity identity, Log& log, Peers& peers,
+                       Random& random)
+    : config_(std::move(config)),
+      identity_(std::move(identity)),
+      random_(random),
+      log_(log),
+      topic_(log, config_.topic, config_.reread),
+      answers_(peers),
+      rolled_back_(identity_.rolled_back) {}
+
+Result<std::unique_ptr<Membership>> Membership::create(MembershipConfig config, MembershipIdentity identity,
+                                                       std::vector<std::string> entries,
+                                                       std::optional<std::string> own, Log& log, Peers& peers,
+                                                       Random& random) {
+  std::unique_ptr<Membership> made(
+      new Membership(std::move(config), std::move(identity), log, peers, random));
+  if (auto replayed = made->replay_stored(entries, own); !replayed) return replayed.error();
+  return made;
+}
+
+Result<void> Membership::replay_stored(const std::vector<std::string>& entries,
+                                       const std::optional<std::string>& own) {
+  MembersReplay replay(identity_.cluster);
+  for (const std::string& bytes : entries) replay.add(bytes);
+  if (replay.halt() && replay.halt()->reason == MembersReplay::Halt::Reason::kNewerFormat)
+    halt_ = Halt{Mode::kNewerFormat, replay.halt()->detail};
+  else if (replay.counted().size() != entries.size())
+    return corrupt(fmt::format("The stored members log does not replay: entry {} of {}.",
+                               replay.counted().size() + 1, entries.size()));
+  table_ = replay.table();
+  entries_ = replay.counted();
+  if (!table_.empty()) identity_.cluster = table_.cluster();
+  topic_.set_cluster(identity_.cluster);
+  if (identity_.snapshot_taken && !identity_.born_alone && table_.find(identity_.self.incarnation) == nullptr)
+    start_over_ = "its snapshot is of a member that had not read of its join";
+  if (!own) return {};
+  auto entry = decode_entry(*own);
+  if (!entry)
+    return corrupt("The stored own entry of the members log cannot be read: " + entry.error().detail);
+  bool ours = entry->entry.by == identity_.self;  // else it came with a directory that was started over
+  if (ours && entry->entry.n > known_n()) own_ = OwnEntry{std::move(*entry), true, true};
+  return {};
+}
+
+void Membership::persisted() {
+  for (std::size_t i = 0; i < fresh_given_; ++i) {
+    auto next = count(table_, fresh_[i]);
+    REFRAIN_ASSERT(next.has_value(), "what a pass counted counts here");
+    table_ = std::move(*next);
+    entries_.push_back(std::move(fresh_[i]));
+  }
+  fresh_.erase(fresh_.begin(), fresh_.begin() + static_cast<std::ptrdiff_t>(fresh_given_));
+  fresh_given_ = 0;
+  if (own_ && own_->given) own_->durable = true;
+  if (table_.empty()) return;
+  identity_.cluster = table_.cluster();
+  topic_.set_cluster(identity_.cluster);
+}
+
+// ---- the step
+
+MembershipStep Membership::step(const Facts& facts) {
+  MembershipStep out;
+  std::uint64_t n_before = stepped_n_;
+  detail_.clear();
+  if (soon_ && topic_.whole() && facts.steady - topic_.opened() >= kSoon) {
+    soon_ = false;
+    topic_.read_again();
+  }
+  if (topic_.step(facts.steady)) take_pass();
+  check_ticks(facts);
+  check_directory(facts);
+  rebuild(facts);
+  if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) lost_ = false;
+
+  Mode now = mode();
+  auto entry = wanted(now, facts, out);
+  if (start_over_) {
+    out = {};
+    out.start_over = StartOver{*start_over_, identity_.former};
+    remember(out.start_over->former, identity_.self.incarnation);
+  } else {
+    write(entry, facts);
+    give_rows(out);
+  }
+  set_standing(now, facts, out);
+  stepped_n_ = table_.n();
+  out.changed = out.changed || stepped_n_ != n_before;
+  out.idle = idle(facts);
+  return out;
+}
+
+Nanoseconds Membership::idle(const Facts& facts) const {
+  bool busy = topic_.busy() || own_ || !fresh_.empty() || survey_ || answers_.waiting() || soon_;
+  if (busy) return kBusy;
+  Nanoseconds until_pass = topic_.next_pass() - facts.steady;
+  return std::clamp<Nanoseconds>(until_pass, kBusy, kIdle);
+}
+
+void Membership::read_soon() {
+  soon_ = true;
+}
+
+// ---- reading
+
+void Membership::take_pass() {
+  const MembersReplay& pass = topic_.pass();
+  if (const auto& halt = pass.halt()) {
+    bool foreign = halt->reason == MembersReplay::Halt::Reason::kWrongCluster;
+    if (foreign) wrong_cluster_ = halt->detail;
+    if (!foreign && !halt_) halt_ = Halt{Mode::kNewerFormat, halt->detail};
+    return;
+  }
+  wrong_cluster_.clear();
+  read_once_ = true;
+  take_counted(pass.counted());
+}
+
+const LoggedEntry* Membership::known(std::uint64_t n) const {
+  if (n == 0 || n > known_n()) return nullptr;
+  return n <= entries_.size() ? &entries_[n - 1] : &fresh_[n - 1 - entries_.size()];
+}
+
+void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
+  for (std::uint64_t n = 1; n <= counted.size() && n <= known_n(); ++n) {
+    if (counted[n - 1].hash != known(n)->hash)
+      return fork(fmt::format("entry {} of the members log is another one than this node has counted", n));
+  }
+  log_n_ = counted.size();
+  if (log_n_ < known_n()) {
+    lost_ = true;
+    barrier_.reset();
+  }
+  for (std::uint64_t n = known_n(); n < counted.size(); ++n) fresh_.push_back(counted[n]);
+}
+
+/// A peer that has counted another entry at some n lives in another history.
+void Membership::check_ticks(const Facts& facts) {
+  for (const Journal& member : table_.active()) {
+    auto tick = facts.ticks.find(member);
+    if (tick == facts.ticks.end() || member == identity_.self) continue;
+    std::uint64_t n = tick->second.tick.members_n;
+    if (n > known_n()) read_soon();
+    if (const LoggedEntry* ours = known(n); ours != nullptr && ours->hash != tick->second.tick.members_hash)
+      fork(fmt::format("{} has counted another entry {} of the members log", member.node, n));
+  }
+}
+
+/// Whoever never was a member has nothing that a member lacks: it starts over in the history of the others.
+void Membership::fork(std::string detail) {
+  const Member* me = table_.find(identity_.self.incarnation);
+  if (me != nullptr && me->active_n != 0) {
+    if (!halt_) halt_ = Halt{Mode::kForked, std::move(detail)};
+  } else {
+    start_over_ = std::move(detail);
+  }
+}
+
+void Membership::check_directory(const Facts& facts) {
+  if (!table_.is(identity_.self.incarnation, MemberState::kActive)) return;
+  if (facts.own_journal && (facts.own_journal->differs || facts.own_journal->newest > facts.newest))
+    rolled_back_ = true;
+  for (const auto& [member, tick] : facts.ticks) {
+    auto ours = tick.tick.applied.find(identity_.self);
+    if (ours != tick.tick.applied.end() && ours->second.seq > facts.newest) rolled_back_ = true;
+  }
+}
+
+std::optional<Seq> Membership::limit(Incarnation of) const {
+  const Member* ended = table_.find(of);
+  if (ended == nullptr || ended->state != MemberState::kOver) return std::nullopt;
+  if (ended->active_n == 0) return Seq{0};
+  bool active = table_.is(identity_.self.incarnation, MemberState::kActive);
+  std::optional<Seq> limit = active ? table_.word(of, identity_.self.incarnation) : table_.end(of);
+  // A word under way may count at any moment: it binds from the moment it is durable.
+  if (own_) {
+    for (const Word& word : own_->logged.entry.words) {
+      if (word.of == of) limit = std::min(limit.value_or(word.seq), word.seq);
+    }
+  }
+  return limit;
+}
+
+// ---- standing
+
+Mode Membership::mode() const {
+  if (halt_) return halt_->mode;
+  const Member* me = table_.find(identity_.self.incarnation);
+  if (me == nullptr) return mode_of_stranger();
+  if (me->state == MemberState::kOver) return Mode::kFenced;
+  if (me->state == MemberState::kJoining) return Mode::kJoining;
+  return rolled_back_ ? Mode::kRolledBack : Mode::kActive;
+}
+
+Mode Membership::mode_of_stranger() const {
+  if (!wrong_cluster_.empty()) return Mode::kWrongCluster;
+  if (identity_.born_alone && (!config_.found || !table_.empty())) return Mode::kStandaloneData;
+  if (!read_once_) return Mode::kReadingMembers;
+  if (table_.empty()) return Mode::kWaitingForFounder;
+  auto current = table_.current(identity_.self.node);
+  if (!current || contains(identity_.former, *current)) return Mode::kJoining;
+  bool had_the_name = std::any_of(identity_.former.begin(), identity_.former.end(),
+                                  [&](Incarnation former) { return table_.find(former) != nullptr; });
+  if (had_the_name) return Mode::kFenced;
+  return table_.is(*current, MemberState::kOver) ? Mode::kJoining : Mode::kNameInUse;
+}
+
+namespace {
+
+std::string why(Mode mode, const MembersTable& table, const Journal& self) {
+  switch (mode) {
+    case Mode::kFenced:
+      return "this incarnation of the node is over; another one has its name, or it was evicted";
+    case Mode::kRolledBack:
+      return "its own journal, as others have it, is ahead of this directory; it must rejoin";
+    case Mode::kNameInUse: {
+      const Member* other = table.find(*table.current(self.node));
+      return fmt::format("'{}' is {} as {}; another name, or that one's directory, is needed", self.node,
+                         member_state_name(other->state), other->traits.address);
+    }
+    case Mode::kStandaloneData:
+      return "this directory was made without brokers; start it with --found to found a cluster with it";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+void Membership::set_standing(Mode mode, const Facts& facts, MembershipStep& out) {
+  Standing next{mode, detail_, standing_.since, false, false};
+  if (halt_) next.detail = halt_->detail;
+  if (mode == Mode::kWrongCluster) next.detail = wrong_cluster_;
+  if (next.detail.empty()) next.detail = why(mode, table_, identity_.self);
+  next.takes_writes = mode == Mode::kActive;
+  // Until the members log was read, this Kafka may be another cluster's.
+  next.may_publish = mode == Mode::kActive && read_once_ && wrong_cluster_.empty();
+  bool new_mode = mode != standing_.mode;
+  if (new_mode) next.since = facts.steady;
+  out.changed = new_mode || next.detail != standing_.detail || next.may_publish != standing_.may_publish;
+  standing_ = std::move(next);
+  trouble_ = find_trouble();
+}
+
+std::string Membership::find_trouble() const {
+  if (!wrong_cluster_.empty()) return wrong_cluster_;
+  if (lost_)
+    return log_shows_all() ? "the members log was lost or cut; waits until all active members show the same"
+                           : "the members log was lost or cut; its entries are being written again";
+  if (!topic_.trouble().empty()) return "the members log: " + topic_.trouble();
+  return {};
+}
+
+}  // namespace refrain::replication

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this node wants to write into the members log, and what it waits for before it may.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "replication/membership.h"
+
+namespace refrain::replication {
+
+namespace {
+
+constexpr Milliseconds kHeardLately{10'000};
+constexpr Milliseconds kPatience{10'000};  // of a joiner, with what does not move
+constexpr Milliseconds kSnapshotRetry{2'000};
+
+Seq applied_seq(const store::AppliedTable& applied, const Journal& journal) {
+  auto found = applied.find(journal);
+  return found == applied.end() ? Seq{0} : found->second.seq;
+}
+
+}  // namespace
+
+std::optional<MembersEntry> Membership::wanted(Mode mode, const Facts& facts, MembershipStep& out) {
+  if (mode == Mode::kWaitingForFounder) return wants_found(facts);
+  if (mode == Mode::kActive) {
+    if (auto last = wants_last(facts, out)) return last;
+    return wants_update();
+  }
+  if (mode != Mode::kJoining) return std::nullopt;
+  if (table_.find(identity_.self.incarnation) == nullptr) return wants_join(facts);
+  return wants_active(facts, out);
+}
+
+MembersEntry Membership::draft(EntryKind kind) const {
+  MembersEntry entry;
+  entry.kind = kind;
+  entry.node = identity_.self.node;
+  entry.incarnation = identity_.self.incarnation;
+  return entry;
+}
+
+// ---- found
+
+std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
+  if (!config_.found) {
+    detail_ = "no cluster of this name has been founded; one node must be started with --found";
+    return std::nullopt;
+  }
+  if (!nothing_was_ever_written(facts)) {
+    detail_ = not_empty_.empty()
+                  ? "founding: looks whether topics of this cluster hold records"
+                  : "cannot found: topic " + not_empty_ + " holds records, so the cluster is not new";
+    return std::nullopt;
+  }
+  detail_ = "founding";
+  MembersEntry entry = draft(EntryKind::kFound);
+  entry.traits = config_.traits;
+  if (identity_.cluster) {
+    entry.cluster = *identity_.cluster;
+  } else {
+    do entry.cluster.value = static_cast<std::uint32_t>(random_.next());
+    while (entry.cluster.value == 0);
+  }
+  return entry;
+}
+
+// ---- join
+
+std::optional<MembersEntry> Membership::wants_join(const Facts& facts) {
+  auto current = table_.current(identity_.self.node);
+  if (current) {
+    auto heard = facts.heard.find({identity_.self.node, *current});
+    if (heard != facts.heard.end() && facts.steady - heard->second < kHeardLately) {
+      detail_ = "what it replaces was heard less than 10 s ago";
+      return std::nullopt;
+    }
+  }
+  answers_.ask(table_, identity_.self, facts.steady);
+  if (!an_active_member_agrees(facts)) {
+    detail_ = "looks for an active member that has read the same members log";
+    return std::nullopt;
+  }
+  detail_ = "writes its join";
+  MembersEntry entry = draft(EntryKind::kJoin);
+  entry.replaces = current;
+  entry.traits = config_.traits;
+  return entry;
+}
+
+// ---- snapshot
+
+bool Membership::has_snapshot_for_us(const PeerMembers& answer) const {
+  std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
+  return answer.active && answer.cluster == table_.cluster() && answer.n() >= joined &&
+         answer.hashes[joined - 1] == entries_[joined - 1].hash;
+}
+
+void Membership::choose_snapshot(const Facts& facts, MembershipStep& out) {
+  if (source_ && !table_.is(source_->member.incarnation, MemberState::kActive)) source_.reset();
+  if (!source_) {
+    answers_.ask(table_, identity_.self, facts.steady);
+    std::vector<Journal> sources;
+    for (const auto& [member, answer] : answers_.fresh(facts.steady)) {
+      auto failed = source_failed_.find(member);
+      bool rests = failed != source_failed_.end() && facts.steady - failed->second < kSnapshotRetry;
+      if (!rests && has_snapshot_for_us(*answer)) sources.push_back(member);
+    }
+    if (!sources.empty()) {
+      const Journal& chosen = sources[random_.next() % sources.size()];
+      source_ = SnapshotFrom{chosen, table_.find(chosen.incarnation)->traits.address};
+    }
+  }
+  stepped_at_ = facts.steady;
+  out.snapshot = source_;
+  if (source_) snapshot_offered_ = true;
+  detail_ = source_ ? "takes a snapshot from " + source_->member.node
+                    : "joined; looks for an active member that has read so and gives a snapshot";
+  if (!snapshot_trouble_.empty()) detail_ += " (the one before failed: " + snapshot_trouble_ + ")";
+}
+
+void Membership::snapshot_failed(const std::string& reason) {
+  snapshot_trouble_ = reason;
+  if (source_) source_failed_[source_->member] = stepped_at_;
+  source_.reset();
+}
+
+// ---- active
+
+std::optional<MembersEntry> Membership::wants_active(const Facts& facts, MembershipStep& out) {
+  if (!identity_.snapshot_taken) {
+    choose_snapshot(facts, out);
+    return std::nullopt;
+  }
+  // Once its `active` may be in the log it may be a member, and members do not start over.
+  bool may_be_active = own_ && own_->logged.entry.kind == EntryKind::kActive;
+  std::string over = why_start_over(facts, out);
+  if (!over.empty() && !may_be_active) {
+    start_over_ = std::move(over);
+    return std::nullopt;
+  }
+  detail_ = not_ready(facts, out);
+  if (!detail_.empty()) return std::nullopt;
+  answers_.ask(table_, identity_.self, facts.steady);
+  detail_ = "has caught up and writes its active";
+  if (!an_active_member_agrees(facts)) {
+    detail_ = "has caught up; looks for an active member that has read the same members log";
+    return std::nullopt;
+  }
+  MembersEntry entry = draft(EntryKind::kActive);
+  for (const Journal& ended : table_.ended())
+    entry.words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
+  return entry;
+}
+
+/// A joiner was nobody's last copy: whatever it cannot mend by reading, a new snapshot mends.
+std::string Membership::why_start_over(const Facts& facts, MembershipStep& out) {
+  for (const Journal& ended : table_.ended()) {
+    auto end = table_.end(ended.incarnation);
+    if (end && applied_seq(facts.applied, ended) > *end)
+      return fmt::format("it holds more of {}'s ended journal than its end", ended.node);
+  }
+  auto lacking = what_is_lacking(facts);
+  if (!lacking || lacking->text != lacking_) {
+    lacking_ = lacking ? lacking->text : "";
+    lacking_since_ = facts.steady;
+    last_chance_.reset();
+    return {};
+  }
+  if (facts.steady - lacking_since_ < kPatience) return {};
+  // What had been passed over may have become ours to apply: once more from the start.
+  if (!last_chance_) last_chance_ = facts.steady;
+  if (!read_to_end(lacking->journal.node, *last_chance_, true, facts, out)) return {};
+  return lacking->text + ", and the log has nothing more";
+}
+
+std::optional<Membership::Lacking> Membership::what_is_lacking(const Facts& facts) const {
+  if (!facts.gaps.empty()) {
+    const auto& [journal, seq] = *facts.gaps.begin();
+    return Lacking{journal, fmt::format("seq {} of {}'s journal is missing", seq.value, journal.node)};
+  }
+  std::map<Journal, Seq> asked;
+  std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
+  for (const Journal& member : table_.active()) {
+    auto tick = facts.ticks.find(member);
+    if (tick == facts.ticks.end() || tick->second.tick.members_n < joined) continue;
+    for (const auto& [journal, applied] : tick->second.tick.applied)
+      asked[journal] = std::max(asked[journal], applied.seq);
+  }
+  for (const Journal& ended : table_.ended()) {
+    if (auto end = table_.end(ended.incarnation)) asked[ended] = *end;
+  }
+  for (const auto& [journal, seq] : asked) {
+    Seq has = applied_seq(facts.applied, journal);
+    if (has < seq)
+      return Lacking{journal, fmt::format("it has {}'s journal up to seq {}, the others up to {} or more",
+                                          journal.node, has.value, seq.value)};
+  }
+  return std::nullopt;
+}
+
+/// What stands between a joiner that reads the journals and its `active`; empty when nothing does.
+std::string Membership::not_ready(const Facts& facts, MembershipStep& out) {
+  for (const auto& [node, pass] : facts.passes) {
+    if (pass.parked) return fmt::format("catching up: {}'s journal is parked", node);
+  }
+  if (!lacking_.empty()) return "catching up: " + lacking_;
+  std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
+  for (const Journal& member : table_.active()) {
+    if (table_.find(member.incarnation)->active_n > joined) continue;
+    auto tick = facts.ticks.find(member);
+    if (tick == facts.ticks.end() || tick->second.tick.members_n < joined)
+      return fmt::format("catching up: waits until {} shows that it has read of the join", member.node);
+  }
+  for (const Journal& ended : table_.ended()) {
+    if (ended.node == identity_.self.node && !table_.end(ended.incarnation))
+      return "waits until the members have agreed how far its earlier journal goes";
+    SteadyNs since = word_since_.emplace(ended.incarnation, facts.steady).first->second;
+    if (!read_to_end(ended.node, since, false, facts, out))
+      return fmt::format("catching up: reads {}'s ended journal to its end", ended.node);
+  }
+  return {};
+}
+
+bool Membership::read_to_end(const NodeName& journal, SteadyNs since, bool from_start, const Facts& facts,
+                             MembershipStep& out) const {
+  auto pass = facts.passes.find(journal);
+  bool new_enough =
+      pass != facts.passes.end() && pass->second.opened >= since && (pass->second.from_start || !from_start);
+  if (!new_enough) {
+    out.read_again.push_back({journal, from_start, since});
+    return false;
+  }
+  return pass->second.at_end && !pass->second.parked;
+}
+
+// ---- of an active member
+
+/// Its word about an ended journal: what the log still had when the entry that ended it was read is in it.
+std::optional<MembersEntry> Membership::wants_last(const Facts& facts, MembershipStep& out) {
+  std::optional<MembersEntry> entry;
+  for (const Journal& ended : table_.ended()) {
+    if (table_.word(ended.incarnation, identity_.self.incarnation)) continue;
+    SteadyNs since = word_since_.emplace(ended.incarnation, facts.steady).first->second;
+    if (!read_to_end(ended.node, since, false, facts, out) || entry) continue;
+    entry = draft(EntryKind::kLast);
+    entry->words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
+  }
+  return entry;
+}
+
+std::optional<MembersEntry> Membership::wants_update() const {
+  if (table_.find(identity_.self.incarnation)->traits == config_.traits) return std::nullopt;
+  MembersEntry entry = draft(EntryKind::kUpdate);
+  entry.traits = config_.traits;
+  return entry;
+}
+
+}  // namespace refrain::replication

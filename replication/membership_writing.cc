@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// How an entry of ours gets into the members log: wanted, the log read whole, made, durable, sent, read back.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "replication/membership.h"
+
+namespace refrain::replication {
+
+namespace {
+
+constexpr Milliseconds kSurveyEvery{1'000};
+constexpr Milliseconds kSurveyFresh{3'000};
+
+/// Whose ticks agreement does without: they may be what is wrong.
+std::optional<Incarnation> concerned_by(const MembersEntry& entry) {
+  if (entry.kind == EntryKind::kJoin) return entry.replaces;
+  if (entry.kind == EntryKind::kEvict || entry.kind == EntryKind::kLeave) return entry.incarnation;
+  return std::nullopt;
+}
+
+}  // namespace
+
+/// Whoever knows entries that the log lacks writes them again, in order; doubles are harmless.
+void Membership::rebuild(const Facts& facts) {
+  if (halt_ || start_over_ || !wrong_cluster_.empty()) return;
+  if (!topic_.shows_what_was_sent() || !topic_.can_send(facts.steady) || log_n_ >= entries_.size()) return;
+  std::vector<std::string_view> records;
+  for (std::uint64_t n = log_n_; n < entries_.size(); ++n) records.push_back(entries_[n].bytes);
+  topic_.send(records, facts.steady);
+}
+
+void Membership::write(const std::optional<MembersEntry>& wanted, const Facts& facts) {
+  // Not before what stands at its n is durable: until then our word in it still binds.
+  if (own_ && own_->logged.entry.n <= table_.n()) own_.reset();
+  if (own_ || !wanted) wants_.reset();
+  if (own_) {
+    const MembersEntry& entry = own_->logged.entry;
+    if (!own_->durable || !topic_.shows_what_was_sent() || !topic_.can_send(facts.steady)) return;
+    if (may_write(concerned_by(entry), facts) && may_send(entry, facts))
+      topic_.send({own_->logged.bytes}, facts.steady);
+  } else if (wanted) {
+    if (wants_ != wanted->kind) {
+      wants_ = wanted->kind;
+      fresh_pass_ = topic_.read_again();
+    }
+    if (topic_.whole_since(fresh_pass_) && may_write(concerned_by(*wanted), facts)) compose(*wanted, facts);
+  }
+}
+
+void Membership::compose(MembersEntry entry, const Facts& facts) {
+  entry.n = table_.n() + 1;
+  entry.prev = table_.hash();
+  if (!table_.empty()) entry.cluster = table_.cluster();
+  entry.by = identity_.self;
+  entry.at = facts.wall;
+  LoggedEntry logged = encode_entry(entry);
+  if (!count(table_, logged)) return;
+  own_ = OwnEntry{std::move(logged), false, false};
+  wants_.reset();
+}
+
+void Membership::give_rows(MembershipStep& out) {
+  fresh_given_ = fresh_.size();
+  // A snapshot begins with emptying the store: what it then gets must have no hole, whatever comes of the
+  // snapshot.
+  if (snapshot_offered_ && !fresh_.empty()) {
+    for (const LoggedEntry& entry : entries_)
+      out.persist.push_back({MembersRow::Kind::kEntry, entry.entry.n, entry.bytes});
+  }
+  for (const LoggedEntry& entry : fresh_)
+    out.persist.push_back({MembersRow::Kind::kEntry, entry.entry.n, entry.bytes});
+  if (!identity_.cluster && !fresh_.empty()) out.cluster = fresh_.front().entry.cluster;
+  if (!own_ || own_->durable) return;
+  out.persist.push_back({MembersRow::Kind::kOwnEntry, own_->logged.entry.n, own_->logged.bytes});
+  own_->given = true;
+}
+
+bool Membership::may_write(std::optional<Incarnation> concerned, const Facts& facts) {
+  if (halt_ || start_over_ || !wrong_cluster_.empty() || !log_shows_all()) return false;
+  for (const Journal& member : table_.active()) {
+    if (member == identity_.self || member.incarnation == concerned) continue;
+    auto tick = facts.ticks.find(member);
+    if (tick != facts.ticks.end() && tick->second.tick.members_n > known_n())
+      return false;  // we have not read it all
+  }
+  return !lost_ || agreed(concerned, facts);
+}
+
+/// After a loss: all active members have counted what we have, as of ticks that they wrote after they had
+/// applied one that we wrote after the log was whole again. Asked only while the log shows all that we know.
+bool Membership::agreed(std::optional<Incarnation> concerned, const Facts& facts) {
+  if (!table_.is(identity_.self.incarnation, MemberState::kActive))
+    return true;  // it asks an active member instead
+  if (!barrier_) barrier_ = facts.newest.next();
+  for (const Journal& member : table_.active()) {
+    if (member == identity_.self || member.incarnation == concerned) continue;
+    auto found = facts.ticks.find(member);
+    if (found == facts.ticks.end()) return false;
+    const store::Tick& tick = found->second.tick;
+    if (tick.members_n != table_.n() || tick.members_hash != table_.hash()) return false;
+    auto ours = tick.applied.find(identity_.self);
+    if (ours == tick.applied.end() || ours->second.seq < *barrier_) return false;
+  }
+  return true;
+}
+
+/// What must hold beyond may_write() at the moment of sending, again for each repetition.
+bool Membership::may_send(const MembersEntry& entry, const Facts& facts) {
+  switch (entry.kind) {
+    case EntryKind::kFound:
+      return config_.found && nothing_was_ever_written(facts);
+    case EntryKind::kJoin:
+    case EntryKind::kActive:
+      answers_.ask(table_, identity_.self, facts.steady);
+      return an_active_member_agrees(facts);
+    default:
+      return true;
+  }
+}
+
+/// A node that has no history of its own cannot see that the log was cut: a member can.
+bool Membership::an_active_member_agrees(const Facts& facts) const {
+  for (const auto& [member, answer] : answers_.fresh(facts.steady)) {
+    bool same = answer->cluster == table_.cluster() && answer->n() == table_.n() &&
+                answer->hashes.back() == table_.hash();
+    if (answer->active && !answer->waits_for_agreement && same) return true;
+  }
+  return false;
+}
+
+/// Of all topics of this cluster, as of a survey at most a few seconds old.
+bool Membership::nothing_was_ever_written(const Facts& facts) {
+  if (survey_) {
+    if (auto answer = survey_->take()) {
+      survey_.reset();
+      surveyed_at_.reset();
+      if (answer->has_value()) surveyed_at_ = survey_asked_;
+      not_empty_.clear();
+      if (answer->has_value()) {
+        for (const TopicInfo& topic : **answer) {
+          if (topic.has_records && not_empty_.empty()) not_empty_ = topic.name;
+        }
+      }
+    }
+  }
+  if (!survey_ && (!survey_asked_ || facts.steady - *survey_asked_ >= kSurveyEvery)) {
+    survey_ = log_.survey("refrain." + config_.cluster + ".");
+    survey_asked_ = facts.steady;
+  }
+  return surveyed_at_ && facts.steady - *surveyed_at_ <= kSurveyFresh && not_empty_.empty();
+}
+
+}  // namespace refrain::replication

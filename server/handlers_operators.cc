@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/text.h"
+#include "server/answers.h"
+#include "server/arguments.h"
+#include "server/door.h"
+#include "server/handlers.h"
+#include "server/problem.h"
+
+namespace refrain::server {
+namespace {
+
+constexpr std::uint32_t kMaxSnapshots = 4;  // each keeps a state of the store from being compacted away
+
+/// Turns what the node reports into JSON by `write`.
+template <class T, class F>
+node::Done<T> shown(Door& door, Reply reply, F write) {
+  return door.answers->deliver<T>([reply = std::move(reply), write](const Result<T>& report) {
+    if (!report) return reply(problem(report.error()));
+    JsonWriter json;
+    write(json, *report);
+    Response response = json_response(200, json.take());
+    response.with("Cache-Control", "no-store");
+    reply(std::move(response));
+  });
+}
+
+node::Done<void> done(Door& door, Reply reply, std::string_view what) {
+  return door.answers->deliver<void>([reply = std::move(reply), what](const Result<void>& result) {
+    if (!result) return reply(problem(result.error()));
+    JsonWriter json;
+    json.begin_object().member("done", what).end_object();
+    reply(json_response(200, json.take()));
+  });
+}
+
+/// Where a page of events goes on: a seq, or the id of the last one shown.
+Seq read_after(Arguments& arguments) {
+  const auto text = arguments.text("after").value_or("");
+  if (text.empty()) return {};
+  if (auto id = parse_commit_id(text)) return id->seq;
+  return {arguments.number("after").value_or(0)};
+}
+
+}  // namespace
+
+void show_status(Door& door, const RequestPtr&, Reply reply) {
+  door.api().status(shown<node::StatusReport>(door, std::move(reply), write_status));
+}
+
+void show_members(Door& door, const RequestPtr&, Reply reply) {
+  door.api().members(shown<node::MembersReport>(door, std::move(reply), write_members));
+}
+
+void show_sync(Door& door, const RequestPtr&, Reply reply) {
+  auto write = [](JsonWriter& json, const node::StatusReport& status) {
+    json.begin_object();
+    write_sync(json, status.sync);
+    json.end_object();
+  };
+  door.api().status(shown<node::StatusReport>(door, std::move(reply), write));
+}
+
+void list_events(Door& door, const RequestPtr& request, Reply reply) {
+  Arguments arguments(*request, door.api().limits());
+  auto state =
+      arguments.one_of("state", {"pending", "published", "applied", "synced", "stable", "failed", "void"});
+  const auto after = read_after(arguments);
+  const auto limit = arguments.limit();
+  if (arguments.error()) return reply(problem(*arguments.error()));
+  auto on_answer = [reply = std::move(reply)](const Result<node::Page<node::EventReport>>& page) {
+    reply(page ? json_response(200, page_json(*page, write_event)) : problem(page.error()));
+  };
+  door.api().events(std::move(state), after, limit,
+                    door.answers->deliver<node::Page<node::EventReport>>(std::move(on_answer)));
+}
+
+void show_event(Door& door, const RequestPtr& request, Reply reply) {
+  const auto id = parse_commit_id(request->captures[0]);
+  if (!id)
+    return reply(
+        problem(invalid("invalid", "Not a commit's id: node.incarnation.seq, or node.seq for the newest.")));
+  door.api().event(*id, shown<node::EventReport>(door, std::move(reply), write_event));
+}
+
+void retry_events(Door& door, const RequestPtr&, Reply reply) {
+  door.api().retry_events(done(door, std::move(reply), "the breaker is closed; publishing is tried at once"));
+}
+
+void resume_journal(Door& door, const RequestPtr& request, Reply reply) {
+  Arguments arguments(*request, door.api().limits());
+  auto node = arguments.node_name();
+  const auto skip = arguments.number("skip");
+  if (arguments.error()) return reply(problem(*arguments.error()));
+  const auto offset = skip ? std::optional(Offset{static_cast<std::int64_t>(*skip)}) : std::nullopt;
+  door.api().resume_journal(std::move(node), offset,
+                            done(door, std::move(reply), "the journal is read again"));
+}
+
+void stream_snapshot(Door& door, const RequestPtr&, Reply reply) {
+  if (door.snapshots >= kMaxSnapshots) {
+    return reply(problem(
+        unavailable("overloaded", "Enough other nodes take a snapshot here already. Ask another member.")));
+  }
+  auto source = door.api().snapshot();
+  if (!source) return reply(problem(source.error()));
+  Response response;
+  response.content_type = "application/octet-stream";
+  response.with("Cache-Control", "no-store");
+  response.stream = std::move(*source);
+  reply(std::move(response));
+}
+
+void not_in_this_version(Door&, const RequestPtr&, Reply reply) {
+  reply(problem(invalid("not_in_this_version",
+                        "The route comes in a later version; /openapi.json has its final shape.")));
+}
+
+}  // namespace refrain::server

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/http_head.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+
+namespace refrain::server {
+namespace {
+
+namespace http = boost::beast::http;
+
+Error bad(std::string detail) {
+  return invalid("invalid", std::move(detail));
+}
+
+bool may_stand_in_request_line(unsigned char c) {
+  return c >= 0x20 && c < 0x7F;
+}
+bool may_stand_in_header(unsigned char c) {
+  return (c >= 0x20 && c != 0x7F) || c == '\t';
+}
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), lower);
+  return out;
+}
+
+/// Beast splits the head into its parts; what they mean is decided below. It is given whole heads only: fed
+/// in tiny pieces, Beast 1.81 ends the process on an assertion.
+class Splitter : public http::basic_parser<true> {
+ public:
+  explicit Splitter(Head& head) : head_(head) {
+    header_limit(kMaxHeadBytes + 1);
+    body_limit(boost::none);
+  }
+
+ private:
+  using Code = boost::system::error_code;
+  using View = boost::beast::string_view;
+
+  void on_request_impl(http::verb, View method, View target, int version, Code& ec) override {
+    head_.method = std::string(method);
+    head_.target = std::string(target);
+    head_.http10 = version == 10;
+    ec = {};
+  }
+  void on_field_impl(http::field, View name, View value, Code& ec) override {
+    head_.fields.push_back({lower_case({name.data(), name.size()}), std::string(value)});
+    ec = {};
+  }
+  void on_response_impl(int, View, int, Code& ec) override { ec = {}; }
+  void on_header_impl(Code& ec) override { ec = {}; }
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, Code& ec) override { ec = {}; }
+  std::size_t on_body_impl(View body, Code& ec) override {
+    ec = {};
+    return body.size();
+  }
+  void on_chunk_header_impl(std::uint64_t, View, Code& ec) override { ec = {}; }
+  std::size_t on_chunk_body_impl(std::uint64_t, View body, Code& ec) override {
+    ec = {};
+    return body.size();
+  }
+  void on_finish_impl(Code& ec) override { ec = {}; }
+
+  Head& head_;
+};
+
+std::size_t count(const Head& head, std::string_view name) {
+  return static_cast<std::size_t>(std::ranges::count(head.fields, name, &HeadField::name));
+}
+
+/// These decide what a call does, so two of them would be two opinions.
+constexpr auto kOnce = std::to_array<std::string_view>(
+    {"content-length", "host", "idempotency-key", "if-match", "refrain-session", "content-type", "expect"});
+
+std::optional<Error> check_counts(const Head& head) {
+  for (auto name : kOnce) {
+    if (count(head, name) > 1)
+      return bad("The header " + std::string(name) + " stands more than once. Send it once.");
+  }
+  return std::nullopt;
+}
+
+bool valid_host(std::string_view host) {
+  return std::ranges::all_of(host, [](unsigned char c) {
+    return c > 0x20 && c < 0x7F &&
+           std::string_view("\"#,/<>?@\\^`{|}").find(static_cast<char>(c)) == std::string_view::npos;
+  });
+}
+
+std::optional<Error> check_host(const Head& head) {
+  const auto* host = head.field("host");
+  if (!host && !head.http10) return bad("HTTP/1.1 asks for a Host header.");
+  if (host && !valid_host(*host)) return bad("The Host header is not host[:port].");
+  return std::nullopt;
+}
+
+std::optional<Error> read_length(Head& head) {
+  const auto* text = head.field("content-length");
+  if (!text) return std::nullopt;
+  const bool digits = !text->empty() && text->size() <= 18 &&
+                      std::ranges::all_of(*text, [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits) return bad("Content-Length is not a decimal number of bytes.");
+  head.content_length = std::stoull(*text);
+  return std::nullopt;
+}
+
+std::optional<Error> read_expect(Head& head) {
+  const auto* text = head.field("expect");
+  if (!text || head.http10) return std::nullopt;
+  if (lower_case(*text) != "100-continue") return bad("The only expectation that is known is 100-continue.");
+  head.expect_continue = true;
+  return std::nullopt;
+}
+
+/// Looked for in the raw lines, because Beast stops at some encodings before it hands over the header.
+bool has_transfer_encoding(std::string_view raw) {
+  constexpr std::string_view name = "\r\ntransfer-encoding:";
+  return !std::ranges::search(raw, name, {}, lower).empty();
+}
+
+/// Tokens of a comma list, trimmed, lower case.
+bool has_token(const Head& head, std::string_view name, std::string_view wanted) {
+  for (const auto& field : head.fields) {
+    if (field.name != name) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      const auto comma = std::min(rest.find(','), rest.size());
+      auto token = rest.substr(0, comma);
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+      while (!token.empty() && (token.front() == ' ' || token.front() == '\t')) token.remove_prefix(1);
+      while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) token.remove_suffix(1);
+      if (lower_case(token) == wanted) return true;
+    }
+  }
+  return false;
+}
+
+/// Leaves a target that starts with '/', or '*' for OPTIONS.
+std::optional<Error> read_target(Head& head) {
+  auto& target = head.target;
+  if (target.starts_with("http://") || target.starts_with("https://")) {
+    const auto path = target.find_first_of("/?", target.find("://") + 3);
+    target = path == std::string::npos ? "/" : target.substr(path);
+    if (target.front() == '?') target.insert(0, "/");
+  }
+  const bool star = target == "*" && head.method == "OPTIONS";
+  if (!star && !target.starts_with('/')) return bad("The request target is neither a path nor a URL.");
+  if (target.find('#') != std::string::npos) return bad("The request target has a fragment.");
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<void> HeadScanner::line_ended(std::size_t position) {
+  const bool empty = position - line_start_ == 1;  // only its CR
+  line_start_ = position + 1;
+  if (!empty) {
+    ++lines_;
+    if (lines_ > kMaxHeaders + 1) return bad("The request has more than 64 headers.");
+  } else if (lines_ > 0) {
+    done_ = true;
+  } else if (skipped_ == 0) {
+    skipped_ = position + 1;
+  } else {
+    return bad("The request starts with empty lines.");
+  }
+  return {};
+}
+
+Result<std::optional<std::size_t>> HeadScanner::scan(std::string_view buffer) {
+  for (; seen_ < buffer.size(); ++seen_) {
+    if (seen_ - skipped_ >= kMaxHeadBytes) return bad("The request's head is over 16 KiB.");
+    const auto c = static_cast<unsigned char>(buffer[seen_]);
+    if (after_cr_) {
+      if (c != '\n') return bad("A CR stands without its LF.");
+      after_cr_ = false;
+      if (auto ended = line_ended(seen_); !ended) return ended.error();
+      if (done_) return std::optional(seen_ + 1);
+      continue;
+    }
+    if (c == '\r') {
+      after_cr_ = true;
+      continue;
+    }
+    const bool first_of_line = seen_ == line_start_;
+    if (first_of_line && (c == ' ' || c == '\t')) {
+      return bad(lines_ == 0 ? "The request line starts with a space." : "Folded headers are not accepted.");
+    }
+    if (!(lines_ == 0 ? may_stand_in_request_line(c) : may_stand_in_header(c))) {
+      return bad(c == '\n' ? "A line ends without a CR."
+                           : "A control character stands in the request's head.");
+    }
+  }
+  return std::optional<std::size_t>();
+}
+
+const std::string* Head::field(std::string_view lower_case_name) const {
+  const auto found = std::ranges::find(fields, lower_case_name, &HeadField::name);
+  return found == fields.end() ? nullptr : &found->value;
+}
+
+ParsedHead parse_head(std::string_view raw) {
+  ParsedHead parsed;
+  Head& head = parsed.head;
+  head.fields.reserve(12);
+  Splitter splitter(head);
+  boost::system::error_code ec;
+  splitter.put(boost::asio::buffer(raw.data(), raw.size()), ec);
+  if (has_transfer_encoding(raw) && !head.method.empty()) {
+    parsed.error =
+        invalid("length_required", "Transfer-Encoding is not accepted. Send the body with a Content-Length.");
+    return parsed;
+  }
+  // Beast objects to some lengths itself; those are answered below, in our words.
+  if (head.method.empty() || (ec && !head.field("content-length"))) {
+    parsed.error = bad("The request line or a header is malformed: " + ec.message() + ".");
+    return parsed;
+  }
+  parsed.error = check_counts(head);
+  if (!parsed.error) parsed.error = check_host(head);
+  if (!parsed.error) parsed.error = read_length(head);
+  if (!parsed.error && ec) parsed.error = bad("A header is malformed: " + ec.message() + ".");
+  if (!parsed.error) parsed.error = read_expect(head);
+  if (!parsed.error) parsed.error = read_target(head);
+  const bool close = has_token(head, "connection", "close");
+  head.keep_alive = !close && (!head.http10 || has_token(head, "connection", "keep-alive"));
+  return parsed;
+}
+
+}  // namespace refrain::server

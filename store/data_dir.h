@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data directory: the FORMAT file that says which programs may open it, the lock that keeps a second
+// process out, and the disk's space. The engine's own files are in `db/` below it.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace refrain::store {
+
+inline constexpr std::uint32_t kStoreFormat = 1;  // what this program writes
+inline constexpr std::uint32_t kStoreOldestReader =
+    1;  // oldest store version whose program reads what it writes
+
+struct DirectoryInfo {
+  std::uint32_t format = kStoreFormat;
+  std::uint32_t oldest_reader = kStoreOldestReader;
+  std::string node;     // whose it is
+  std::string cluster;  // name of the cluster
+};
+
+struct DiskSpace {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
+/// Holds the directory's lock until destroyed. Crash: the lock goes with the process.
+class DataDir {
+ public:
+  /// Opens the directory, making it when it is missing or empty. Refused with what to do: another node's or
+  /// cluster's (kInvalid), a newer format (kCorrupt newer_format, with both numbers), locked by a running
+  /// process (kUnavailable locked), a directory with other files in it (kInvalid), not readable or writable
+  /// (kUnavailable store_failed).
+  static Result<std::unique_ptr<DataDir>> open(const std::string& path, const NodeName& node,
+                                               const std::string& cluster);
+
+  /// What FORMAT says, without a lock. kNotFound when there is none.
+  static Result<DirectoryInfo> inspect(const std::string& path);
+
+  ~DataDir();
+  DataDir(const DataDir&) = delete;
+  DataDir& operator=(const DataDir&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string engine_path() const { return path_ + "/db"; }
+  bool made() const { return made_; }  // by this open()
+  Result<DiskSpace> space() const;
+
+  /// Removes the engine's files: a joiner starts over. The engine must be closed. Crash: the old store or
+  /// none.
+  Result<void> clear_engine();
+
+ private:
+  DataDir(std::string path, int lock, bool made) : path_(std::move(path)), lock_(lock), made_(made) {}
+  std::string path_;
+  int lock_;
+  bool made_;
+};
+
+Result<DiskSpace> disk_space(const std::string& path);
+
+}  // namespace refrain::store

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/kv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/coding.h"
+#include "base/planted.h"
+
+namespace refrain::store {
+namespace {
+
+constexpr std::uint8_t kFormat = 1;
+constexpr std::uint8_t kDeleted = 1;
+constexpr std::uint8_t kExpires = 2;
+
+Error damaged(std::string_view ns, std::string_view key) {
+  return corrupt(
+      fmt::format("The record of {}/{} cannot be read. Move the data directory aside and rebuild the node "
+                  "from its peers.",
+                  ns, key));
+}
+
+Hlc seen_of(const Context& ctx, const NodeName& node) {
+  auto found = ctx.find(node);
+  return found == ctx.end() ? Hlc{} : found->second;
+}
+
+void raise(Context& ctx, const NodeName& node, Hlc hlc) {
+  Hlc& entry = ctx[node];
+  entry = std::max(entry, hlc);
+}
+
+Result<std::optional<KvRecord>> decoded(Result<std::optional<std::string>> bytes, std::string_view ns,
+                                        std::string_view key) {
+  if (!bytes) return bytes.error();
+  if (!*bytes) return std::optional<KvRecord>();
+  auto record = decode_kv(**bytes);
+  if (!record) return damaged(ns, key);
+  return record;
+}
+
+Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std::string& key,
+                                 KvRecord incoming, ConflictLog& conflicts, WallMs now) {
+  auto current = read_record(draft, ns, key);
+  if (!current) return current.error();
+  std::string row = kv_key(ns, key);
+  if (!*current) {
+    draft.put(Family::kKv, row, encode(incoming));
+    return MergeResult{.won = true};
+  }
+  const KvRecord& before = **current;
+  MergeResult result;
+  auto joined = join(incoming, before);
+  if (!joined) return MergeResult{.cloned = true};
+  result.won = joined->version == incoming.version;
+  auto conflict = REFRAIN_PLANTED(no_conflict) ? Result<bool>(false)
+                                               : conflicts.merged(draft, ns, key, incoming, before, now);
+  if (!conflict) return conflict.error();
+  result.conflict = *conflict;
+  if (*joined != before) draft.put(Family::kKv, row, encode(*joined));
+  return result;
+}
+
+}  // namespace
+
+std::string kv_key(std::string_view ns, std::string_view key) {
+  std::string row;
+  row.reserve(ns.size() + 1 + key.size());
+  row.append(ns).push_back('\0');
+  row.append(key);
+  return row;
+}
+
+std::string encode(const KvRecord& record) {
+  Writer out;
+  out.u8(kFormat).u8(
+      static_cast<std::uint8_t>((record.deleted ? kDeleted : 0) | (record.expires_at ? kExpires : 0)));
+  out.u64(record.version.hlc.value)
+      .string(record.version.node)
+      .u64(record.floor.value)
+      .varint(record.ctx.size());
+  for (const auto& [node, hlc] : record.ctx) out.string(node).u64(hlc.value);
+  if (record.expires_at) out.u64(static_cast<std::uint64_t>(record.expires_at->value));
+  return out.raw(record.value).take();
+}
+
+std::optional<KvRecord> decode_kv(std::string_view bytes) {
+  Reader in(bytes);
+  if (in.u8() != kFormat) return std::nullopt;
+  KvRecord record;
+  std::uint8_t flags = in.u8();
+  if (flags > (kDeleted | kExpires)) return std::nullopt;
+  record.deleted = flags & kDeleted;
+  record.version.hlc = {in.u64()};
+  record.version.node = std::string(in.string());
+  record.floor = {in.u64()};
+  for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
+    std::string node(in.string());
+    record.ctx[node] = {in.u64()};
+  }
+  if (flags & kExpires) record.expires_at = WallMs{static_cast<std::int64_t>(in.u64())};
+  record.value = std::string(in.rest());
+  if (!in.done()) return std::nullopt;
+  return record;
+}
+
+bool concurrent(const KvRecord& e, const KvRecord& c) {
+  return e.version.node != c.version.node &&
+         e.version.hlc > std::max(seen_of(c.ctx, e.version.node), c.floor) &&
+         c.version.hlc > std::max(seen_of(e.ctx, c.version.node), e.floor);
+}
+
+std::optional<KvRecord> join(const KvRecord& a, const KvRecord& b) {
+  if (a.version == b.version &&
+      (a.value != b.value || a.deleted != b.deleted || a.expires_at != b.expires_at))
+    return std::nullopt;
+  bool b_wins = a.version < b.version && !REFRAIN_PLANTED(arrival_wins);
+  const KvRecord& larger = b_wins ? b : a;
+  const KvRecord& smaller = b_wins ? a : b;
+  KvRecord joined = larger;
+  if (REFRAIN_PLANTED(forget_context)) return joined;
+  for (const auto& [node, hlc] : smaller.ctx) raise(joined.ctx, node, hlc);
+  raise(joined.ctx, smaller.version.node, smaller.version.hlc);
+  joined.ctx.erase(joined.version.node);
+  return joined;
+}
+
+Result<MergeResult> merge(Draft& draft, const Put& put, const Commit& commit, ConflictLog& conflicts,
+                          WallMs now) {
+  return merge_record(draft, put.ns, put.key,
+                      {commit.version(), commit.floor, put.ctx, false, put.expires_at, put.value}, conflicts,
+                      now);
+}
+
+Result<MergeResult> merge(Draft& draft, const Delete& del, const Commit& commit, ConflictLog& conflicts,
+                          WallMs now) {
+  return merge_record(draft, del.ns, del.key,
+                      {commit.version(), commit.floor, del.ctx, true, std::nullopt, ""}, conflicts, now);
+}
+
+Result<std::optional<KvRecord>> read_record(const Draft& draft, std::string_view ns, std::string_view key) {
+  return decoded(draft.get(Family::kKv, kv_key(ns, key)), ns, key);
+}
+
+Result<std::optional<KvRecord>> read_record(const View& view, std::string_view ns, std::string_view key) {
+  return decoded(view.get(Family::kKv, kv_key(ns, key)), ns, key);
+}
+
+Context context_for_write(const std::optional<KvRecord>& current, const NodeName& node) {
+  if (!current) return {};
+  Context ctx = current->ctx;
+  raise(ctx, current->version.node, current->version.hlc);
+  ctx.erase(node);
+  return ctx;
+}
+
+Result<KvPage> scan(const View& view, std::string_view ns, std::string_view prefix, std::string_view after,
+                    std::size_t limit, std::size_t most_bytes, WallMs now) {
+  KvPage page;
+  std::string begin = kv_key(ns, std::max(prefix, after));
+  std::string every = kv_key(ns, prefix);
+  std::size_t skip = ns.size() + 1;
+  std::size_t bytes = 0;
+  auto cursor = view.cursor(Family::kKv);
+  for (cursor->seek(begin); cursor->valid() && cursor->key().starts_with(every); cursor->next()) {
+    std::string_view key = cursor->key().substr(skip);
+    if (!after.empty() && key <= after) continue;
+    auto record = decode_kv(cursor->value());
+    if (!record) return damaged(ns, key);
+    if (!record->visible(now)) continue;
+    const std::size_t size = key.size() + record->value.size();
+    // One item is always given, however large: a page must get on.
+    if (page.items.size() == limit || (!page.items.empty() && bytes + size > most_bytes)) {
+      page.more = true;
+      break;
+    }
+    bytes += size;
+    page.items.push_back({std::string(key), std::move(*record)});
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return page;
+}
+
+}  // namespace refrain::store

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The key-value family: one record a key, the largest version wins, and what lost without having been seen is
+// a conflict.
+//
+// Which versions of a key a writer had seen stands in the record's `ctx` (a version vector of the key: Parker
+// et al., 1983; one entry a node, the writer's own left out), below the writer's floor everything had been
+// seen.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "store/conflicts.h"
+#include "store/draft.h"
+#include "store/engine.h"
+#include "store/operations.h"
+
+namespace refrain::store {
+
+struct KvRecord {
+  Version version;
+  Hlc floor;             // of the winner's writer
+  Context ctx;           // never names the winner's node
+  bool deleted = false;  // a tombstone
+  std::optional<WallMs> expires_at;
+  std::string value;
+
+  bool visible(WallMs now) const { return !deleted && (!expires_at || now < *expires_at); }
+  bool operator==(const KvRecord&) const = default;
+};
+
+std::string kv_key(std::string_view ns, std::string_view key);  // ns 0x00 key
+std::string encode(const KvRecord& record);
+std::optional<KvRecord> decode_kv(std::string_view bytes);
+
+/// Of which neither writer had seen the other. Exact, and symmetric.
+bool concurrent(const KvRecord& e, const KvRecord& c);
+
+/// Both records made one: the larger version with the joined context. Commutative, associative, idempotent in
+/// what it keeps. Nothing when it is the same version with different content: a cloned data directory; never
+/// pick one.
+std::optional<KvRecord> join(const KvRecord& a, const KvRecord& b);
+
+struct MergeResult {
+  bool won = false;  // the incoming record is the key's now
+  bool conflict = false;
+  bool cloned = false;  // one version, two contents: nothing was changed
+};
+
+/// Merges a Put or a Delete of `commit` into the draft, and records the conflict when there is one.
+Result<MergeResult> merge(Draft& draft, const Put& put, const Commit& commit, ConflictLog& conflicts,
+                          WallMs now);
+Result<MergeResult> merge(Draft& draft, const Delete& del, const Commit& commit, ConflictLog& conflicts,
+                          WallMs now);
+
+/// The key's record, tombstones and expired ones too.
+Result<std::optional<KvRecord>> read_record(const Draft& draft, std::string_view ns, std::string_view key);
+Result<std::optional<KvRecord>> read_record(const View& view, std::string_view ns, std::string_view key);
+
+/// What a write at `node` of a key with this record has seen.
+Context context_for_write(const std::optional<KvRecord>& current, const NodeName& node);
+
+struct KvItem {
+  std::string key;
+  KvRecord record;
+};
+struct KvPage {
+  std::vector<KvItem> items;
+  bool more = false;
+};
+/// Visible records whose keys begin with `prefix`, bytewise, after `after` (exclusive), at most `limit` and
+/// about `most_bytes`. One state.
+Result<KvPage> scan(const View& view, std::string_view ns, std::string_view prefix, std::string_view after,
+                    std::size_t limit, std::size_t most_bytes, WallMs now);
+
+}  // namespace refrain::store

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/outbox.h"
+
+#include "base/coding.h"
+
+namespace refrain::store {
+namespace {
+
+std::string key_of(Seq seq) {
+  return Writer().u64(seq.value).take();
+}
+
+}  // namespace
+
+Result<void> Outbox::load(const View& view) {
+  stats_ = {};
+  auto cursor = view.cursor(Family::kOutbox);
+  for (cursor->seek(""); cursor->valid(); cursor->next()) {
+    if (!stats_.lowest) stats_.lowest = Seq{Reader(cursor->key()).u64()};
+    stats_.commits += 1;
+    stats_.bytes += cursor->value().size();
+  }
+  return cursor->status();
+}
+
+void Outbox::append(Draft& draft, Seq seq, const std::string& bytes) {
+  draft.put(Family::kOutbox, key_of(seq), bytes);
+  stats_.commits += 1;
+  stats_.bytes += bytes.size();
+  if (!stats_.lowest) stats_.lowest = seq;
+}
+
+Result<void> Outbox::drop_up_to(Draft& draft, Seq seq, std::size_t most) {
+  if (!stats_.lowest || *stats_.lowest > seq) return {};
+  auto cursor = draft.view().cursor(Family::kOutbox);
+  Seq next = seq.next();
+  for (cursor->seek(key_of(*stats_.lowest)); cursor->valid() && most > 0; cursor->next(), --most) {
+    Seq row{Reader(cursor->key()).u64()};
+    if (row > seq) {
+      next = row;
+      break;
+    }
+    draft.remove(Family::kOutbox, cursor->key());
+    stats_.commits -= 1;
+    stats_.bytes -= cursor->value().size();
+    next = row.next();
+  }
+  stats_.lowest = stats_.commits == 0 ? std::nullopt : std::optional<Seq>(next);
+  return cursor->status();
+}
+
+Result<std::vector<OutboxRow>> Outbox::read(const View& view, Seq from, std::size_t most,
+                                            std::size_t most_bytes) {
+  std::vector<OutboxRow> rows;
+  std::size_t bytes = 0;
+  auto cursor = view.cursor(Family::kOutbox);
+  for (cursor->seek(key_of(from)); cursor->valid() && rows.size() < most && bytes < most_bytes;
+       cursor->next()) {
+    rows.push_back({Seq{Reader(cursor->key()).u64()}, std::string(cursor->value())});
+    bytes += rows.back().bytes.size();
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return rows;
+}
+
+Result<std::optional<std::string>> Outbox::get(const View& view, Seq seq) {
+  return view.get(Family::kOutbox, key_of(seq));
+}
+
+void Outbox::keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes) {
+  draft.put(Family::kAside, Writer().u64(incarnation.value).u64(seq.value).take(), bytes);
+}
+
+Result<std::uint64_t> Outbox::count_aside(const View& view) {
+  std::uint64_t count = 0;
+  auto cursor = view.cursor(Family::kAside);
+  for (cursor->seek(""); cursor->valid(); cursor->next()) ++count;
+  if (auto status = cursor->status(); !status) return status.error();
+  return count;
+}
+
+}  // namespace refrain::store

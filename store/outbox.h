@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// This node's own commits, in the exact bytes that go to Kafka, kept until every member has them.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "store/draft.h"
+#include "store/engine.h"
+
+namespace refrain::store {
+
+struct OutboxRow {
+  Seq seq;
+  std::string bytes;
+};
+
+/// Family `outbox`: seq big-endian -> bytes. One thread. Counts are kept beside the draft: restore them with
+/// the books when a batch is not written.
+class Outbox {
+ public:
+  struct Stats {
+    std::uint64_t commits = 0;
+    std::uint64_t bytes = 0;
+    std::optional<Seq> lowest;
+  };
+
+  /// Counts what is there, in one pass.
+  Result<void> load(const View& view);
+
+  void append(Draft& draft, Seq seq, const std::string& bytes);
+  /// Removes rows up to and with `seq`, at most `most` of them.
+  Result<void> drop_up_to(Draft& draft, Seq seq, std::size_t most);
+  const Stats& stats() const { return stats_; }
+  void restore(const Stats& stats) { stats_ = stats; }
+
+  /// Written rows only. `most_bytes` is passed by at most one row.
+  static Result<std::vector<OutboxRow>> read(const View& view, Seq from, std::size_t most,
+                                             std::size_t most_bytes);
+  static Result<std::optional<std::string>> get(const View& view, Seq seq);
+
+  /// Commits that are void, kept for export.
+  static void keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes);
+  static Result<std::uint64_t> count_aside(const View& view);
+
+ private:
+  Stats stats_;
+};
+
+}  // namespace refrain::store

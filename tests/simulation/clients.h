@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients of a world: they write, read and run requests at whichever node is up, carry their session from
+// node to node, and write down what they are told. What is wrong at once (a read older than what was seen
+// before) they say at once.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "dice.h"
+#include "node/node.h"
+
+namespace refrain::simulation {
+
+class Machine;
+class World;
+
+class Clients {
+ public:
+  explicit Clients(World& world);
+  void start();
+  void stop() { stopped_ = true; }
+
+ private:
+  struct Client {
+    std::size_t number = 0;
+    Dice dice{0};
+    Vector session;
+    std::map<std::string, Version> seen;  // newest version of each row that was read or written
+    std::uint64_t calls = 0;
+  };
+
+  void call_soon(Client& client);
+  void call(Client& client);
+  Machine* any_machine(Client& client);
+
+  void write(Client& client, Machine& machine);
+  node::Write one_write(Client& client, const std::string& key);
+  void told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
+            Result<node::CommitAnswer> answer);
+  void read(Client& client, Machine& machine);
+  void check_read(Client& client, Machine& machine, const std::string& ns, const std::string& key);
+  void begin(Client& client, Machine& machine);
+  void run(Client& client, Machine& machine, const std::string& ns, const std::string& id,
+           const std::string& token);
+  void complete(Client& client, Machine& machine, const std::string& ns, const std::string& id,
+                const std::string& token);
+  void note_error(const char* call, const Error& error);
+  std::string unique(Client& client);
+
+  World& world_;
+  bool stopped_ = false;
+  std::vector<Client> clients_;
+};
+
+}  // namespace refrain::simulation

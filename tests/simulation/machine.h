@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// One node's machine: its disk, clock and way to the log, and the process on it, which comes and goes.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "dice.h"
+#include "node/assembly.h"
+#include "replication/memory_log.h"
+#include "replication/peers.h"
+#include "sim_clock.h"
+#include "store/sim_engine.h"
+
+namespace refrain::simulation {
+
+class Machine {
+ public:
+  struct Ties {  // to its world
+    const SteadyNs& now;
+    std::shared_ptr<replication::MemoryBroker> broker;
+    replication::Peers* peers;
+    std::function<void(const store::View&)> looked;  // the store was opened or written
+    std::function<void(std::string)> say;
+  };
+
+  Machine(std::size_t index, node::Config config, bool founder, Dice dice, Ties ties);
+
+  /// Starts the process. What opening failed with, if it did.
+  Result<void> start();
+  /// Ends the process between two steps; what was in flight may still reach the log.
+  void crash();
+  /// Ends the machine: of the unsynced batches the oldest `keep` stay.
+  void power_cut(std::size_t keep);
+
+  bool up() const { return node_ != nullptr; }
+  node::Node& node() { return *node_; }
+  std::uint64_t life() const {
+    return life_;
+  }  // how often it was started: an answer of an earlier life reaches nobody
+  store::SimDisk& disk() { return disk_; }
+  void set_disk_full(bool full);
+  SimClock& clock() { return clock_; }
+  replication::MemoryLog& log() { return *log_; }
+  const NodeName& name() const { return config_.node.name; }
+  std::size_t index() const { return index_; }
+
+  /// Steps the process and plans its next step.
+  void step();
+  std::optional<SteadyNs> steps_at() const { return up() ? std::optional(steps_at_) : std::nullopt; }
+  /// Stands still until then.
+  void pause_until(SteadyNs until) { paused_until_ = steps_at_ = until; }
+
+ private:
+  void wake();
+  void end();
+  Result<std::unique_ptr<store::Engine>> open_engine();
+
+  const std::size_t index_;
+  const node::Config config_;
+  const bool founder_;
+  Dice dice_;
+  Ties ties_;
+  SimClock clock_;
+  store::SimDisk disk_;
+  std::unique_ptr<replication::MemoryLog> log_;
+  std::unique_ptr<node::Node> node_;  // after what it uses
+  std::uint64_t life_ = 0;
+  SteadyNs steps_at_;
+  SteadyNs paused_until_;
+  bool woken_ = false;
+  bool disk_full_ = false;
+};
+
+}  // namespace refrain::simulation

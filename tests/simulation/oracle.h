@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must be true of a world once it was mended and its nodes agreed. Each oracle has a name; a new one is
+// a new row of the table in oracle.cc.
+#pragma once
+
+namespace refrain::simulation {
+
+class World;
+
+/// Says world.wrong() for all that is not as it must be.
+void check_everything(World& world);
+
+}  // namespace refrain::simulation

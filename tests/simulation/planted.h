@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of planted bugs, and the switch. One thread.
+#pragma once
+#include <string_view>
+#include <vector>
+
+namespace refrain::simulation {
+
+struct PlantedBug {
+  std::string_view name;
+  std::string_view what;  // what it breaks
+};
+
+const std::vector<PlantedBug>& planted_bugs();
+
+/// Switches one bug on (the others off); an empty name switches all off. False when there is none of that
+/// name.
+bool plant(std::string_view name);
+
+}  // namespace refrain::simulation

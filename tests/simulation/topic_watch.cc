@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "topic_watch.h"
+
+#include "replication/codec.h"
+
+namespace refrain::simulation {
+
+void TopicWatch::look(const replication::MemoryBroker& broker, const std::string& topic) {
+  for (const replication::Record& record : broker.records(topic, {next_})) {
+    next_ = record.offset.value + 1;
+    auto decoded = replication::decode(record.bytes, node_);
+    if (!decoded) continue;
+    Seq& whole = whole_[decoded->commit.incarnation];
+    if (decoded->commit.seq == whole.next()) whole = decoded->commit.seq;
+  }
+}
+
+}  // namespace refrain::simulation

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Follows a journal's topic and knows up to which seq a reader of it has everything, by the rule that a
+// commit counts when it is the next one. Means nothing once records were lost.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/types.h"
+#include "replication/memory_broker.h"
+
+namespace refrain::simulation {
+
+class TopicWatch {
+ public:
+  explicit TopicWatch(NodeName node) : node_(std::move(node)) {}
+
+  void look(const replication::MemoryBroker& broker, const std::string& topic);
+  Seq whole(Incarnation incarnation) const {
+    auto found = whole_.find(incarnation);
+    return found == whole_.end() ? Seq{} : found->second;
+  }
+
+ private:
+  NodeName node_;
+  std::int64_t next_ = 0;
+  std::map<Incarnation, Seq> whole_;
+};
+
+}  // namespace refrain::simulation

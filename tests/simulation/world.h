@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// A world: three nodes, a log and some clients, in one thread and a time of its own, from a plan.
+//
+// Course: all nodes become members undisturbed; then faults and clients for as long as the plan says; then
+// everything is mended and the nodes have to agree; then the oracles look. Everything that happens is an
+// event at a time: a node's step, a client's call, a fault. The same plan gives the same events, and so the
+// same trace.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dice.h"
+#include "ghost.h"
+#include "history.h"
+#include "machine.h"
+#include "plan.h"
+#include "sim_peers.h"
+#include "topic_watch.h"
+#include "trace.h"
+
+namespace refrain::simulation {
+
+class Clients;
+
+/// How a world ended. No wrongs = as it should be.
+struct Verdict {
+  std::vector<std::string> wrongs;
+  std::uint64_t trace_hash = 0;
+  std::uint64_t trace_lines = 0;
+  Branches branches;
+};
+
+class World {
+ public:
+  World(Plan plan, bool print_trace);
+  ~World();
+
+  Verdict run();
+
+  // ---- for clients, oracles and actions
+  SteadyNs now() const { return now_; }
+  const Plan& plan() const { return plan_; }
+  Dice stream(std::string_view name) const { return root_.stream(name); }
+  Machine& machine(std::size_t index) { return *machines_[index]; }
+  std::size_t machines() const { return machines_.size(); }
+  replication::MemoryBroker& broker() { return *broker_; }
+  Ghost& ghost() { return ghost_; }
+  History& history() { return history_; }
+  const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
+
+  void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
+  void after(Nanoseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
+  /// Wraps a callback that a node gets: it is run after the node's step, and not at all once that process has
+  /// ended.
+  template <class T>
+  node::Done<T> answer(Machine& machine, std::function<void(Result<T>)> done) {
+    return [this, &machine, life = machine.life(), done = std::move(done)](Result<T> result) {
+      deferred_.push_back([&machine, life, done, result = std::move(result)]() mutable {
+        if (machine.life() == life) done(std::move(result));
+      });
+    };
+  }
+  void trace(const std::string& text) { trace_.line(now_, text); }
+  void hit(const std::string& branch, std::uint64_t times = 1) { branches_.hit(branch, times); }
+  void wrong(const std::string& text);
+  bool ended_badly() const { return !wrongs_.empty(); }
+
+ private:
+  node::Config config_of(std::size_t index) const;
+  void start(Machine& machine);
+  bool run_until(SteadyNs end, const std::function<bool()>& enough);
+  bool next_event(SteadyNs end);
+  void run_deferred();
+
+  void gather();
+  void disturb();
+  void mend();
+  void agree();
+  bool agreed();
+  std::string disagreement();
+  void ask_for_reports();
+  void take_report(Machine& machine, node::StatusReport report);
+  void act(const Action& action);
+  void go_down(Machine& machine, const Action& action);
+
+  const Plan plan_;
+  const Dice root_;
+  SteadyNs now_{0};
+  Trace trace_;
+  Branches branches_;
+  std::vector<std::string> wrongs_;
+  Dice log_dice_;
+  std::shared_ptr<replication::MemoryBroker> broker_;
+  std::unique_ptr<Dice> fault_dice_;
+  std::vector<std::unique_ptr<SimPeers>> peers_;
+  std::vector<std::unique_ptr<Machine>> machines_;
+  std::vector<SteadyNs> cut_off_until_;
+  std::vector<SteadyNs> full_until_;
+  bool mended_ = false;
+  Ghost ghost_;
+  History history_;
+  std::unique_ptr<Clients> clients_;
+  std::map<std::size_t, node::StatusReport> reports_;  // newest of each node
+  std::vector<TopicWatch> topics_;
+  bool topics_whole_ = true;  // no record was lost that Kafka had acknowledged
+  std::multimap<SteadyNs, std::function<void()>> timers_;
+  std::vector<std::function<void()>> deferred_;
+};
+
+}  // namespace refrain::simulation

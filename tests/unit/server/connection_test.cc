@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a connection goes through: pipelining, expectations, time-outs, floods, calls that wait, streams, the
+// end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "server/logging.h"
+#include "wire.h"
+
+namespace refrain::server {
+namespace {
+
+using testing::HasSubstr;
+
+/// Until it holds; the deadline only bounds a failing test.
+template <class F>
+bool eventually(F holds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+Options quick(Milliseconds request_timeout, Milliseconds idle_timeout = node::kHour) {
+  Options options;
+  options.http.request_timeout = request_timeout;
+  options.http.idle_timeout = idle_timeout;
+  return options;
+}
+
+TEST(Connection, AnswersPipelinedRequestsInOrder) {
+  Served served;
+  Wire wire(served.server->port());
+  std::string all;
+  for (int i = 0; i < 200; ++i)
+    all += http("PUT", "/v1/kv/n/k" + std::to_string(i), std::string(static_cast<std::size_t>(i), 'v'));
+  all += http("GET", "/nowhere") + http("GET", "/v1/kv/n/k199");
+  wire.say(all);
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(wire.hear().status, 200) << i;
+  EXPECT_EQ(wire.hear().status, 404);
+  EXPECT_EQ(wire.hear().body, std::string(199, 'v'));
+  for (int i = 0; i < 200; ++i)
+    EXPECT_EQ(served.node.commits.at(static_cast<std::size_t>(i)).writes[0].key, "k" + std::to_string(i));
+}
+
+TEST(Connection, ARefusedRequestWithASmallBodyLeavesTheConnectionUsable) {
+  Served served;
+  Wire wire(served.server->port());
+  EXPECT_EQ(wire.ask(http("PUT", "/v1/kv/n/k?tll=1s", "GET / HTTP/1.1\r\n\r\n")).status, 400);
+  EXPECT_EQ(wire.ask(http("GET", "/health/live")).status, 200);
+}
+
+TEST(Connection, ContinueIsSaidBeforeABodyThatIsWantedAndNotBeforeOneThatIsNot) {
+  Served served;
+  Wire wire(served.server->port());
+  const std::string expects = "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+  EXPECT_EQ(wire.ask("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\n" + expects).status, 100);
+  EXPECT_EQ(wire.ask("value").status, 200);
+  Wire refused(served.server->port());
+  EXPECT_EQ(refused.ask("PUT /v1/kv/n/k?x=1 HTTP/1.1\r\nHost: x\r\n" + expects).status, 400);
+  Wire large(served.server->port());
+  EXPECT_EQ(
+      large
+          .ask("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 600000\r\n\r\n")
+          .status,
+      413);
+}
+
+TEST(Connection, Http10ClosesUnlessAskedToStay) {
+  Served served;
+  Wire wire(served.server->port());
+  EXPECT_EQ(wire.ask("GET /health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").header("connection"),
+            "keep-alive");
+  EXPECT_EQ(wire.ask("GET /health/live HTTP/1.0\r\n\r\n").header("connection"), "close");
+  wire.shut_writing();
+  EXPECT_TRUE(wire.ended());
+}
+
+TEST(Connection, CloseIsObeyed) {
+  Served served;
+  Wire wire(served.server->port());
+  EXPECT_EQ(
+      wire.ask(http("GET", "/health/live", "", "Connection: Keep-Alive, Close\r\n")).header("connection"),
+      "close");
+  wire.shut_writing();
+  EXPECT_TRUE(wire.ended());
+}
+
+TEST(Connection, SlowHeadsAndBodiesAre408) {
+  Served served(quick(Milliseconds{150}));
+  Wire head(served.server->port());
+  head.say("GET /health/live HTTP/1.1\r\nHos");
+  EXPECT_EQ(head.hear().status, 408);
+  Wire body(served.server->port());
+  body.say("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nval");
+  const auto answer = body.hear();
+  EXPECT_EQ(answer.status, 408);
+  EXPECT_THAT(answer.body, HasSubstr("\"timed_out\""));
+  EXPECT_TRUE(served.node.commits.empty());
+}
+
+TEST(Connection, IdleOnesAreClosedWithoutAWord) {
+  Served served(quick(node::kHour, Milliseconds{150}));
+  Wire wire(served.server->port());
+  EXPECT_TRUE(wire.ended());
+  Wire used(served.server->port());
+  EXPECT_EQ(used.ask(http("GET", "/health/live")).status, 200);
+  EXPECT_TRUE(used.ended());
+}
+
+TEST(Connection, ANodeThatDoesNotAnswerLeavesAWriteUncertainAndAReadRefused) {
+  Served served(quick(Milliseconds{150}));
+  served.node.hold = true;
+  EXPECT_THAT(served.ask("PUT", "/v1/kv/n/k", "v").body, HasSubstr("write_uncertain"));
+  EXPECT_THAT(served.ask("GET", "/v1/status").body, HasSubstr("overloaded"));
+  EXPECT_TRUE(served.node.answer_held());  // too late: it goes nowhere
+  EXPECT_TRUE(served.node.answer_held());
+  served.node.hold = false;
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/k", "v").status, 200);
+}
+
+TEST(Connection, AskingToWaitAddsToTheTimeThatAnAnswerMayTake) {
+  Served served(quick(Milliseconds{100}));
+  served.node.hold = true;
+  Wire wire(served.server->port());
+  wire.say(http("PUT", "/v1/kv/n/k?ack=all&timeout=60s", "v"));
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(served.node.mutex);
+    return served.node.commits.size() == 1;
+  }));
+  // Another one without waiting is given up meanwhile, so time has passed for both.
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/k2", "v").status, 500);
+  served.node.answer_held();
+  EXPECT_EQ(wire.hear().status, 200);
+}
+
+TEST(Connection, MoreThanMaxConnectionsAreToldSoAndClosed) {
+  Options options;
+  options.http.max_connections = 2;
+  Served served(options);
+  Wire one(served.server->port()), two(served.server->port());
+  EXPECT_EQ(one.ask(http("GET", "/health/live")).status, 200);
+  EXPECT_EQ(two.ask(http("GET", "/health/live")).status, 200);
+  Wire three(served.server->port());
+  const auto answer = three.hear();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.header("retry-after"), "1");
+  EXPECT_EQ(answer.header("connection"), "close");
+  two.close();
+  EXPECT_TRUE(eventually([&] { return served.ask("GET", "/health/live").status == 200; }));
+}
+
+TEST(Connection, MoreThanMaxWaitersAreRefusedAndOthersAreNot) {
+  Options options;
+  options.http.max_waiters = 1;
+  Served served(options);
+  served.node.hold = true;
+  Wire waiting(served.server->port());
+  waiting.say(http("POST", "/v1/requests/n/a/begin?wait=60s"));
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(served.node.mutex);
+    return served.node.begins.size() == 1;
+  }));
+  served.node.hold = false;
+  EXPECT_THAT(served.ask("POST", "/v1/requests/n/b/begin?wait=1s").body, HasSubstr("max_waiters"));
+  EXPECT_EQ(served.ask("POST", "/v1/requests/n/b/begin").status, 201);
+  served.node.answer_held();
+  EXPECT_EQ(waiting.hear().status, 201);
+  EXPECT_TRUE(eventually([&] { return served.ask("POST", "/v1/requests/n/b/begin?wait=1s").status == 201; }));
+}
+
+TEST(Connection, ABeginThatWaitsIsToldWhenItsConnectionCloses) {
+  Served served;
+  served.node.hold = true;
+  for (const bool pipelined : {false, true}) {
+    const auto before = served.node.begins.size();
+    Wire wire(served.server->port());
+    wire.say(http("POST", "/v1/requests/n/a/begin?wait=60s") +
+             (pipelined ? http("GET", "/health/live") : ""));
+    std::shared_ptr<std::atomic<bool>> gone;
+    ASSERT_TRUE(eventually([&] {
+      std::lock_guard lock(served.node.mutex);
+      if (served.node.begins.size() == before) return false;
+      gone = served.node.begins.back().gone;
+      return true;
+    }));
+    EXPECT_FALSE(gone->load());
+    wire.close();
+    EXPECT_TRUE(eventually([&] { return gone->load(); })) << pipelined;
+  }
+}
+
+TEST(Connection, BodiesShareABoundedMemory) {
+  Options options;
+  options.body_memory = 64 * 1024;
+  Served served(options);
+  Wire first(served.server->port());
+  first.say("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\nContent-Length: 60001\r\n\r\n" + std::string(60000, 'v'));
+  EXPECT_TRUE(
+      eventually([&] { return served.ask("PUT", "/v1/kv/n/k", std::string(10'000, 'v')).status == 503; }));
+  EXPECT_EQ(first.ask("v").status, 200);
+  EXPECT_TRUE(
+      eventually([&] { return served.ask("PUT", "/v1/kv/n/k", std::string(10'000, 'v')).status == 200; }));
+}
+
+TEST(Connection, ASnapshotIsStreamedAndACutOneCannotBeTakenForWhole) {
+  Served served;
+  const std::string large(300'000, 's');
+  served.node.snapshot_blocks = {"first", large, "wait", "", "last"};
+  const auto whole = served.ask("GET", "/v1/snapshot");
+  EXPECT_EQ(whole.status, 200);
+  EXPECT_EQ(whole.header("transfer-encoding"), "chunked");
+  EXPECT_EQ(whole.header("content-type"), "application/octet-stream");
+  EXPECT_EQ(whole.body, "first" + large + "last");
+  served.node.snapshot_blocks = {"first", "fail"};
+  EXPECT_EQ(served.ask("GET", "/v1/snapshot").status, 0);
+  EXPECT_EQ(served.ask("HEAD", "/v1/snapshot").status, 200);
+}
+
+TEST(Connection, BeforeThereIsANodeLiveAnswersAndTheRestSaysThatItIsNotReady) {
+  Served served({}, false);
+  EXPECT_EQ(served.ask("GET", "/health/live").status, 200);
+  EXPECT_EQ(served.ask("GET", "/health/ready").status, 503);
+  EXPECT_EQ(served.ask("GET", "/metrics").status, 200);
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/k", "v").status, 503);
+  EXPECT_EQ(served.ask("POST", "/v1/requests/n/a/begin").status, 503);
+  served.server->serve(served.node);
+  EXPECT_EQ(served.ask("GET", "/health/ready").status, 200);
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/k", "v").status, 200);
+}
+
+TEST(Connection, ReadyIs503OnlyWhileABlockingCheckFails) {
+  Served served;
+  served.node.known_checks = {{"kafka", false, false, "", "Unreachable."}, {"store", true, true, "", ""}};
+  auto answer = served.ask("GET", "/health/ready");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, HasSubstr("\"status\":\"degraded\""));
+  {
+    std::lock_guard lock(served.node.mutex);
+    served.node.known_checks.push_back({"disk", false, true, "disk_full", "No room."});
+  }
+  answer = served.ask("GET", "/health/ready");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_THAT(
+      answer.body,
+      HasSubstr(R"({"name":"disk","ok":false,"blocking":true,"code":"disk_full","detail":"No room."})"));
+}
+
+TEST(Connection, StoppingAnswersWhatIsInFlightThenCloses) {
+  Served served;
+  served.node.hold = true;
+  Wire writing(served.server->port()), idle(served.server->port());
+  EXPECT_EQ(idle.ask(http("GET", "/health/live")).status, 200);
+  writing.say(http("PUT", "/v1/kv/n/k", "v"));
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(served.node.mutex);
+    return served.node.commits.size() == 1;
+  }));
+  std::thread stopping([&] { served.server->stop(); });
+  EXPECT_TRUE(idle.ended());
+  served.node.answer_held();
+  const auto answer = writing.hear();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.header("connection"), "close");
+  writing.shut_writing();
+  EXPECT_TRUE(writing.ended());
+  stopping.join();
+  EXPECT_FALSE(Wire(served.server->port()).connected());
+}
+
+TEST(Connection, StoppingEndsWaitsAndIsOverInTimeWhateverTheNodeDoes) {
+  Options options;
+  options.http.shutdown_timeout = Milliseconds{1500};
+  Served served(options);
+  served.node.hold = true;
+  Wire begin(served.server->port()), write(served.server->port());
+  begin.say(http("POST", "/v1/requests/n/a/begin?wait=60s"));
+  write.say(http("PUT", "/v1/kv/n/k", "v"));
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(served.node.mutex);
+    return served.node.begins.size() == 1 && served.node.commits.size() == 1;
+  }));
+  std::thread stopping([&] { served.server->stop(); });
+  EXPECT_THAT(begin.hear().body, HasSubstr("\"draining\""));
+  EXPECT_THAT(write.hear().body, HasSubstr("\"write_uncertain\""));
+  stopping.join();
+  EXPECT_TRUE(served.node.begins[0].gone->load());
+  while (served.node.answer_held()) {
+  }
+}
+
+TEST(Connection, APortInUseIsNamed) {
+  Served served;
+  Options options;
+  options.http.port = served.server->port();
+  const auto second = Server::open(options);
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().detail, HasSubstr("address already in use"));
+  EXPECT_THAT(second.error().detail, HasSubstr(std::to_string(options.http.port)));
+}
+
+TEST(Metrics, CountWhatWasAnsweredAndTellWhatTheNodeReports) {
+  Served served;
+  served.node.known_status.node = "eu";
+  served.node.known_status.outbox_commits = 7;
+  served.node.known_status.batches = 2;
+  served.node.known_status.batch_commits = 9;
+  served.node.known_status.sync.parked.push_back({"us", "corrupt", {}, {}, {}, "", ""});
+  served.node.known_status.sync.cells.push_back({"eu", "us", {}, {}, {}, {}, 3, 1500, ""});
+  served.node.known_status.breaker.state = "open";
+  served.node.known_status.store_gauges = {{"memtable_bytes", 12}};
+  served.ask("PUT", "/v1/kv/n/k", "v");
+  served.ask("GET", "/nowhere");
+  served.ask("POST", "/v1/requests/payments/a/begin");
+  const auto text = served.ask("GET", "/metrics").body;
+  EXPECT_THAT(
+      text,
+      HasSubstr("refrain_http_requests_total{code=\"200\",method=\"PUT\",route=\"/v1/kv/{ns}/{key}\"} 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_http_requests_total{code=\"404\",method=\"none\",route=\"none\"} 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_decisions_total{decision=\"go\",namespace=\"payments\"} 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_commit_seconds_count 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_outbox_commits 7"));
+  EXPECT_THAT(text, HasSubstr("refrain_batch_commits_count 2"));
+  EXPECT_THAT(text, HasSubstr("refrain_batch_commits_sum 9"));
+  EXPECT_THAT(text, HasSubstr("refrain_parked_journals{reason=\"corrupt\"} 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_lag_seconds{reader=\"eu\",journal=\"us\"} 1.5"));
+  EXPECT_THAT(text, HasSubstr("refrain_breaker_state{state=\"open\"} 1"));
+  EXPECT_THAT(text, HasSubstr("refrain_store_memtable_bytes 12"));
+}
+
+TEST(Logging, JsonLinesAreJsonAndTextLinesAreOneLine) {
+  std::vector<std::string> lines;
+  const auto keep = [&](std::string_view line) { lines.emplace_back(line); };
+  configure_logging(node::LogLevel::kInfo, node::LogFormat::kJson, keep);
+  log(node::LogLevel::kWarn, "something",
+      {{"why", std::string("a \"b\"\n\xff")}, {"n", std::int64_t{3}}, {"ok", false}});
+  log(node::LogLevel::kDebug, "not this");
+  configure_logging(node::LogLevel::kInfo, node::LogFormat::kText, keep);
+  log(node::LogLevel::kError, "something else", {{"why", std::string("a\nb")}});
+  configure_logging(node::LogLevel::kInfo, node::LogFormat::kText);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[0], HasSubstr(R"("level":"warn","event":"something","why":"hex:)"));
+  EXPECT_THAT(lines[0], HasSubstr(R"("n":3,"ok":false})"));
+  EXPECT_THAT(lines[1], HasSubstr("error something else why=\"a\\nb\""));
+}
+
+TEST(Logging, NoKeyBodyTokenOrFingerprintIsLoggedEvenAtDebug) {
+  std::string all;
+  std::mutex mutex;
+  configure_logging(node::LogLevel::kDebug, node::LogFormat::kText, [&](std::string_view line) {
+    std::lock_guard lock(mutex);
+    all += std::string(line) + "\n";
+  });
+  {
+    Served served;
+    served.ask("PUT", "/v1/kv/n/secret-key", "secret-body", "Idempotency-Key: secret-id\r\n");
+    served.ask("POST", "/v1/requests/n/secret-id/begin?fingerprint=" + std::string(64, 'a'));
+    served.ask("POST", "/v1/requests/n/secret-id/renew", R"({"token":"secret-token"})");
+  }
+  configure_logging(node::LogLevel::kInfo, node::LogFormat::kText);
+  EXPECT_THAT(all, HasSubstr("route=/v1/kv/{ns}/{key} status=200"));
+  EXPECT_THAT(all, testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(all, testing::Not(HasSubstr("aaaa")));
+}
+
+}  // namespace
+}  // namespace refrain::server

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node that keeps keys in a map and answers begins from a script: what the server says and does is under
+// test, not what a node decides. Calls are answered at once on the caller's thread, unless `hold` keeps them
+// for the test to answer.
+#pragma once
+#include <deque>
+#include <map>
+#include <mutex>
+
+#include "base/text.h"
+#include "node/node.h"
+
+namespace refrain::server {
+
+class FakeNode : public node::Api {
+ public:
+  using Key = std::pair<std::string, std::string>;
+
+  // What the test sets and looks at; guarded by `mutex` where the I/O thread writes.
+  std::mutex mutex;
+  std::map<Key, node::ReadAnswer> keys;
+  std::vector<node::CommitCall> commits;
+  std::vector<node::BeginCall> begins;
+  std::vector<node::CompleteCall> completions;
+  std::vector<node::ConflictResolveCall> resolutions;
+  std::optional<Error> write_error;
+  std::optional<Result<node::BeginAnswer>> begin_answer;
+  std::optional<node::StoredResponse> execute_replay;
+  std::optional<Error> stale;
+  std::optional<node::RequestReport> known_request;
+  std::optional<node::ConflictReport> known_conflict;
+  std::vector<node::DuplicateReport> known_duplicates;
+  std::vector<node::Check> known_checks;
+  node::StatusReport known_status;
+  node::MembersReport known_members;
+  node::Limits known_limits;
+  std::string scope = "local";
+  Vector known_applied{{"eu", Hlc{7}}};
+  bool hold = false;
+  std::deque<std::function<void()>> held;
+  std::vector<std::string> snapshot_blocks;  // "wait" is a pause
+  bool timed_out = false;
+  std::uint64_t next_hlc = 100;
+
+  void commit(node::CommitCall call, node::Done<node::CommitAnswer> done) override {
+    std::lock_guard lock(mutex);
+    commits.push_back(call);
+    if (write_error) return later([done, e = *write_error] { done(e); });
+    node::CommitAnswer answer;
+    answer.version = {Hlc{next_hlc}, "eu"};
+    answer.commit = {"eu", Incarnation{0xab}, Seq{next_hlc++}};
+    answer.state = "pending";
+    answer.timed_out = timed_out;
+    answer.session = {{"eu", answer.version.hlc}};
+    for (auto& write : call.writes) {
+      answer.existed.push_back(keys.erase({write.ns, write.key}) > 0);
+      if (write.value) keys[{write.ns, write.key}] = {*write.value, answer.version, 0, std::nullopt};
+    }
+    later([done, answer] { done(answer); });
+  }
+  void begin(node::BeginCall call, node::Done<node::BeginAnswer> done) override {
+    std::lock_guard lock(mutex);
+    begins.push_back(call);
+    if (begin_answer) return later([done, answer = *begin_answer] { done(answer); });
+    node::BeginAnswer answer;
+    answer.go = node::BeginAnswer::Go{
+        "token", "42", 1, Milliseconds{30000}, WallMs{1'700'000'000'000}, node::OnExpiry::kRetry, 3, {}};
+    answer.scope = scope;
+    later([done, answer] { done(answer); });
+  }
+  void complete(node::CompleteCall call, node::Done<node::CompleteAnswer> done) override {
+    std::lock_guard lock(mutex);
+    completions.push_back(call);
+    if (write_error) return later([done, e = *write_error] { done(e); });
+    later([done, answer = completed(call)] { done(answer); });
+  }
+  void execute(node::CompleteCall call, node::Done<node::CompleteAnswer> done) override {
+    std::lock_guard lock(mutex);
+    completions.push_back(call);
+    auto answer = completed(call);
+    answer.scope = scope;
+    if (execute_replay) {
+      answer.replayed = true;
+      answer.response = *execute_replay;
+    }
+    later([done, answer] { done(answer); });
+  }
+  void renew(node::RenewCall, node::Done<node::RenewAnswer> done) override {
+    later([done] {
+      done(node::RenewAnswer{Milliseconds{5000}, WallMs{0}, {"eu", {}, Seq{1}}, "pending", {}});
+    });
+  }
+  void release(node::ReleaseCall, node::Done<node::ReleaseAnswer> done) override {
+    later([done] { done(node::ReleaseAnswer{{"eu", {}, Seq{1}}, "pending", {}}); });
+  }
+  void resolve(node::ResolveCall, node::Done<node::CompleteAnswer> done) override {
+    later([done] { done(node::CompleteAnswer{}); });
+  }
+  void resolve_conflict(node::ConflictResolveCall call, node::Done<node::CommitAnswer> done) override {
+    std::lock_guard lock(mutex);
+    resolutions.push_back(call);
+    later([done] { done(node::CommitAnswer{}); });
+  }
+  void await_session(Vector, Milliseconds, node::Done<void> done) override {
+    later([done, stale = stale] { stale ? done(*stale) : done(Result<void>()); });
+  }
+  Result<std::optional<node::ReadAnswer>> get(const std::string& ns, const std::string& key) override {
+    std::lock_guard lock(mutex);
+    const auto found = keys.find({ns, key});
+    if (found == keys.end()) return std::optional<node::ReadAnswer>();
+    return std::optional(found->second);
+  }
+  Result<node::ScanAnswer> scan(const std::string& ns, const std::string& prefix, const std::string& after,
+                                std::size_t limit, bool values) override {
+    std::lock_guard lock(mutex);
+    node::ScanAnswer page;
+    for (const auto& [key, read] : keys) {
+      if (key.first != ns || !key.second.starts_with(prefix) || key.second <= after) continue;
+      page.more = page.items.size() == limit;
+      if (page.more) break;
+      page.items.push_back({key.second, values ? read.value : "", read.version});
+    }
+    page.session = known_applied;
+    return page;
+  }
+  Result<std::optional<node::RequestReport>> request(const std::string&, const std::string&,
+                                                     std::optional<Sha256>) override {
+    return known_request;
+  }
+  Result<node::Page<node::RequestReport>> requests(const std::string&, const std::string&, const std::string&,
+                                                   std::size_t) override {
+    node::Page<node::RequestReport> page;
+    if (known_request) page.items.push_back(*known_request);
+    return page;
+  }
+  Result<node::Page<node::DuplicateReport>> duplicates(const std::string&, const std::string&, bool,
+                                                       std::size_t) override {
+    return node::Page<node::DuplicateReport>{known_duplicates, std::nullopt};
+  }
+  Result<node::Page<node::ConflictReport>> conflicts(const std::string&, const std::string&, bool,
+                                                     const std::string&, std::size_t) override {
+    node::Page<node::ConflictReport> page;
+    if (known_conflict) page.items.push_back(*known_conflict);
+    return page;
+  }
+  Result<std::optional<node::ConflictReport>> conflict(const std::string&) override { return known_conflict; }
+  Vector applied() override { return known_applied; }
+  void status(node::Done<node::StatusReport> done) override {
+    later([done, this] { done(known_status); });
+  }
+  void members(node::Done<node::MembersReport> done) override {
+    later([done, this] { done(known_members); });
+  }
+  void events(std::string, Seq, std::size_t, node::Done<node::Page<node::EventReport>> done) override {
+    later([done] { done(node::Page<node::EventReport>{}); });
+  }
+  void event(CommitId id, node::Done<node::EventReport> done) override {
+    node::EventReport report;
+    report.commit = id;
+    report.state = "pending";
+    later([done, report] { done(report); });
+  }
+  void retry_events(node::Done<void> done) override {
+    later([done] { done(Result<void>()); });
+  }
+  void resume_journal(NodeName, std::optional<Offset>, node::Done<void> done) override {
+    later([done] { done(Result<void>()); });
+  }
+  std::vector<node::Check> checks() override {
+    std::lock_guard lock(mutex);
+    return known_checks;
+  }
+  Result<std::unique_ptr<node::SnapshotSource>> snapshot() override {
+    return Result<std::unique_ptr<node::SnapshotSource>>(std::make_unique<Blocks>(snapshot_blocks));
+  }
+  const node::Limits& limits() const override { return known_limits; }
+
+  /// Answers the oldest call that is held, once there is one.
+  bool answer_held() {
+    std::function<void()> call;
+    {
+      std::lock_guard lock(held_mutex_);
+      if (held.empty()) return false;
+      call = std::move(held.front());
+      held.pop_front();
+    }
+    call();
+    return true;
+  }
+
+ private:
+  class Blocks final : public node::SnapshotSource {
+   public:
+    explicit Blocks(std::vector<std::string> blocks) : blocks_(std::move(blocks)) {}
+    Result<State> next(std::string& block) override {
+      if (at_ == blocks_.size()) return State::kEnd;
+      const auto& one = blocks_[at_++];
+      if (one == "wait") return State::kWait;
+      if (one == "fail") return unavailable("store_failed", "The disk went away.");
+      block = one;
+      return State::kBlock;
+    }
+
+   private:
+    std::vector<std::string> blocks_;
+    std::size_t at_ = 0;
+  };
+
+  static node::CompleteAnswer completed(const node::CompleteCall& call) {
+    node::CompleteAnswer answer;
+    answer.commit = {"eu", Incarnation{0xab}, Seq{9}};
+    answer.state = "pending";
+    answer.completed_at = WallMs{1'700'000'000'000};
+    if (call.response) answer.response = *call.response;
+    return answer;
+  }
+  void later(std::function<void()> call) {
+    if (!hold) return call();
+    std::lock_guard lock(held_mutex_);
+    held.push_back(std::move(call));
+  }
+  std::mutex held_mutex_;
+};
+
+}  // namespace refrain::server

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/data_dir.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/unit/store/temporary_directory.h"
+
+namespace refrain::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+Error refusal(const std::string& path, const std::string& node = "eu", const std::string& cluster = "shop") {
+  auto directory = DataDir::open(path, node, cluster);
+  EXPECT_FALSE(directory);
+  return directory ? Error{} : directory.error();
+}
+void expect_in(const Error& error, std::initializer_list<const char*> words) {
+  for (const char* word : words) EXPECT_NE(error.detail.find(word), std::string::npos) << error.detail;
+}
+
+TEST(DataDir, IsMadeOnceAndOpenedAfter) {
+  TemporaryDirectory root;
+  std::string path = root / "a/b";
+  {
+    auto directory = DataDir::open(path, "eu", "shop");
+    ASSERT_TRUE(directory) << directory.error().detail;
+    EXPECT_TRUE((*directory)->made());
+    EXPECT_GT((*directory)->space()->total_bytes, 0u);
+  }
+  auto directory = DataDir::open(path, "eu", "shop");
+  ASSERT_TRUE(directory) << directory.error().detail;
+  EXPECT_FALSE((*directory)->made());
+}
+
+TEST(DataDir, TheFormatFilesBytesStay) {
+  TemporaryDirectory root;
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
+  EXPECT_EQ(read_whole(root / "d/FORMAT"), "format 1\noldest_reader 1\ncluster shop\nnode eu\n");
+  auto info = DataDir::inspect(root / "d");
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->node, "eu");
+}
+
+TEST(DataDir, AnotherNodesOrClustersIsRefusedByName) {
+  TemporaryDirectory root;
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
+  expect_in(refusal(root / "d", "us"), {"'eu'", "'us'", "node.data_dir"});
+  expect_in(refusal(root / "d", "eu", "staging"), {"'shop'", "'staging'", "node.data_dir"});
+}
+
+TEST(DataDir, ANewerFormatIsRefusedWithBothNumbersUnlessItsOldestReaderIsUs) {
+  TemporaryDirectory root;
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
+  write_whole(root / "d/FORMAT", "format 3\noldest_reader 2\ncluster shop\nnode eu\nnew_thing x\n");
+  Error error = refusal(root / "d");
+  EXPECT_EQ(error.slug, "newer_format");
+  expect_in(error, {"format 3", "format 2", "format 1"});
+  write_whole(root / "d/FORMAT", "format 2\noldest_reader 1\ncluster shop\nnode eu\nnew_thing x\n");
+  EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
+}
+
+TEST(DataDir, ADamagedFormatFileIsRefused) {
+  TemporaryDirectory root;
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
+  for (std::string text : {"", "x", "format\n", "format one\noldest_reader 1\n", "format 1", "format 1\n"}) {
+    write_whole(root / "d/FORMAT", text);
+    EXPECT_EQ(refusal(root / "d").code, Code::kCorrupt) << text;
+  }
+}
+
+TEST(DataDir, OneThatIsInUseIsRefusedWithTheProcess) {
+  TemporaryDirectory root;
+  auto first = DataDir::open(root / "d", "eu", "shop");
+  ASSERT_TRUE(first);
+  Error error = refusal(root / "d");
+  EXPECT_EQ(error.slug, "locked");
+  expect_in(error, {"in use", std::to_string(::getpid()).c_str()});
+  first->reset();
+  EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
+}
+
+TEST(DataDir, AFolderWithOtherFilesIsLeftAlone) {
+  TemporaryDirectory root;
+  fs::create_directory(root / "d");
+  write_whole(root / "d/holiday.jpg", "x");
+  expect_in(refusal(root / "d"), {"no refrain data directory"});
+  EXPECT_FALSE(fs::exists(root / "d/FORMAT"));
+  write_whole(root / "file", "x");
+  EXPECT_EQ(refusal(root / "file").slug, "store_failed");
+}
+
+TEST(DataDir, ACrashWhileItWasMadeLeavesOneThatCanBeMade) {
+  TemporaryDirectory root;
+  fs::create_directory(root / "d");
+  write_whole(root / "d/FORMAT.new", "form");
+  auto directory = DataDir::open(root / "d", "eu", "shop");
+  ASSERT_TRUE(directory) << directory.error().detail;
+  EXPECT_TRUE((*directory)->made());
+}
+
+TEST(DataDir, ClearingTheEngineLeavesNothingOfItNotEvenAfterACrashHalfWay) {
+  TemporaryDirectory root;
+  auto directory = DataDir::open(root / "d", "eu", "shop");
+  ASSERT_TRUE(directory);
+  EXPECT_TRUE((*directory)->clear_engine());  // nothing there
+  fs::create_directory((*directory)->engine_path());
+  write_whole((*directory)->engine_path() + "/CURRENT", "x");
+  fs::create_directory(root / "d/db.gone");  // of an earlier crash
+  write_whole(root / "d/db.gone/rest", "x");
+  EXPECT_TRUE((*directory)->clear_engine());
+  EXPECT_FALSE(fs::exists((*directory)->engine_path()));
+  EXPECT_FALSE(fs::exists(root / "d/db.gone"));
+  fs::create_directory(root / "d/db.gone");
+  directory->reset();
+  EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
+  EXPECT_FALSE(fs::exists(root / "d/db.gone"));
+}
+
+}  // namespace
+}  // namespace refrain::store
