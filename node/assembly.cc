@@ -156,8 +156,11 @@ Nanoseconds Node::step() {
 void Node::settle(const Moment& now) {
   acks_.settle(life_->replicator->progress());
   acks_.expire(now.steady);
+  bool last_time = draining_.load();
+  if (last_time) acks_.clear();
   const Replicator& replicator = *life_->replicator;
-  sessions_.settle([&](const Vector& wanted) { return replicator.covers(wanted); }, now.steady);
+  sessions_.settle([&](const Vector& wanted) { return replicator.covers(wanted); },
+                   last_time ? SteadyNs{INT64_MAX} : now.steady);
 }
 
 Nanoseconds Node::idle_time(const Moment& now) const {

@@ -46,8 +46,13 @@ class Node final : public Api {
   /// Does what is there to do and gives how long it may wait for more; zero = call again at once.
   Nanoseconds step();
 
-  /// From now on new calls are refused with 503 draining, and ready is false. Any thread.
-  void drain() { draining_.store(true); }
+  /// From now on new calls are refused with 503 draining, and ready is false. Whoever waits is answered with the
+  /// next step: a begin with 503 draining (it never goes), a write for an `ack` with how far its commit came.
+  /// Any thread.
+  void drain() {
+    draining_.store(true);
+    if (world_.wake) world_.wake();
+  }
   /// Everything acknowledged is in Kafka, or the node runs alone. Any thread; as of the newest step.
   bool flushed() const { return flushed_.load(); }
   /// Why this node must end: a state that only another start can mend. Any thread; as of the newest step.
