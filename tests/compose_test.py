@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in deploy/, README and docs fits the program: configurations are taken, flags exist, compose and
-Dockerfile say what they must. Docker itself is not needed. The program is $REFRAIN_PROGRAM, else the release's."""
+"""What stands in deploy/, README and docs fits the program: configurations are taken, flags exist, the table of keys is
+whole, compose and Dockerfile say what they must. Docker itself is not needed. The program is $REFRAIN_PROGRAM, else the
+release's."""
 import functools
 import os
 import pathlib
@@ -168,6 +169,31 @@ esac
         found = list(command_lines(text, markdown=True))
         self.assertEqual(found, [["kv", "get", "a", "b"], ["serve", "--found"], ["once", "--id", "x"]])
         self.assertEqual(list(command_lines("#   refrain serve --found\n", markdown=False)), [["serve", "--found"]])
+
+
+# --- the table of keys ---------------------------------------------------------------------------------------
+
+
+def settings(help_text: str):
+    """key -> default ("" = none or in words), as `serve --help` says."""
+    lines = re.sub(r"\n {10,}", " ", help_text).splitlines()
+    found = (re.match(r" +--([a-z]\w*(?:\.\w+)*) VALUE +(.*)$", line) for line in lines)
+    defaults = {match.group(1): re.search(r"\(default (\S+)\)$", match.group(2)) for match in found if match}
+    return {key: default.group(1) if default else "" for key, default in defaults.items()}
+
+
+class KeysTest(unittest.TestCase):
+    def test_the_table_of_keys_has_every_key_with_its_default(self):
+        text = (ROOT / "docs" / "configuration.md").read_text()
+        listed = dict(re.findall(r"^\| `([^`]+)` \|([^|]*)\|", text, re.MULTILINE))
+        known = settings(run(PROGRAM, "serve", "--help")[1])
+        self.assertGreater(len(known), 40)
+        self.assertEqual(set(known) - set(listed), set())
+        in_the_file_only = re.compile(r"kafka\.properties\.|limits\.rate\.|requests\.namespaces\.")
+        self.assertEqual({key for key in set(listed) - set(known) if not in_the_file_only.match(key)}, set())
+        for key, default in known.items():
+            if default:
+                self.assertEqual(listed[key].strip(" `"), default, key)
 
 
 # --- configurations, compose, Dockerfile ---------------------------------------------------------------------
