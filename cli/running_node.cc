@@ -50,6 +50,8 @@ class RealNode final : public RunningNode {
     auto opened = node::Node::open(config_, world(), {options_.found, program_version()});
     if (!opened) return opened.error();
     node_ = std::move(*opened);
+    if (auto noted = directory_->note_birth(); !noted && noted.error().slug != "disk_full")
+      return noted.error();
     server_->serve(*node_);
     runner_ = std::make_unique<node::Runner>(wakeup_, [this] { return node_->step(); });
     return {};

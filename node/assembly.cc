@@ -71,11 +71,17 @@ Node::Node(Config config, World world, Start start)
       rates_(config_.limits.rate),
       now_{world_.clock->wall(), world_.clock->steady()} {}
 
-Node::~Node() = default;
+Node::~Node() {
+  std::unique_lock lock(engine_mutex_);
+  take_cuts_away();
+}
 
 Result<std::unique_ptr<Node>> Node::open(Config config, World world, Start start) {
   std::unique_ptr<Node> node(new Node(std::move(config), std::move(world), std::move(start)));
-  if (auto opened = node->open_life(); !opened) return opened.error();
+  if (auto opened = node->open_life(); !opened) {
+    if (opened.error().slug != "disk_full") return opened.error();
+    node->store_trouble_ = opened.error();  // it opens once there is room; no supervisor need start it again
+  }
   node->look_at_disk(node->now_);
   node->publish_views(node->now_);
   return node;
@@ -115,27 +121,31 @@ Nanoseconds Node::step() {
   if (!life_) try_new_life(now_);
   if (!life_) {
     for (Task& task : tasks_) task();  // each is refused
+    sessions_.settle([](const Vector&) { return false; },
+                     draining_.load() ? SteadyNs{INT64_MAX} : now_.steady);
     publish_views(now_);
     return idle_time(now_);
   }
   Ledger& ledger = *life_->ledger;
   ledger.start(now_.wall);
-  life_->replicator->read(now_);
-  life_->desk->start(now_);
+  // On a full disk nothing could be written of what is read: it waits in the log.
+  if (!disk_full_) {
+    life_->replicator->read(now_);
+    life_->desk->start(now_);
+  }
   for (Task& task : tasks_) task();
   if (life_->desk->waiting() > 0) {  // who waits is refused like who asks now
     if (auto refused = refusal(now_)) life_->desk->abandon(*refused);
   }
   life_->desk->wake_waiters(now_);
-  life_->replicator->journal_tick(now_);
-  if (auto expired = ledger.expire_conflicts(); !expired)
-    world_.say(LogLevel::kError, expired.error().detail);
-  Result<void> written = ledger.write();
-  if (!written && written.error().slug == "disk_full") {  // sooner than the next look
-    disk_looked_at_.reset();
-    checked_at_.reset();
-    look_at_disk(now_);
+  if (!disk_full_) {
+    life_->replicator->journal_tick(now_);
+    if (auto expired = ledger.expire_conflicts(); !expired)
+      world_.say(LogLevel::kError, expired.error().detail);
   }
+  show_what_comes();
+  Result<void> written = ledger.write();
+  note_write(written);
   answers_.give(written);
   if (ledger.must_reload()) {
     end_life(written.error());
@@ -151,6 +161,24 @@ Nanoseconds Node::step() {
   }
   publish_views(now_);
   return idle_time(now_);
+}
+
+void Node::show_what_comes() {
+  if (life_->ledger->draft().empty()) return;
+  Vector seen = life_->replicator->applied();
+  std::lock_guard lock(views_mutex_);
+  seen_view_ = std::move(seen);
+}
+
+void Node::note_write(const Result<void>& written) {
+  bool full = !written && written.error().slug == "disk_full";
+  if (!full) {
+    write_trouble_ = written ? std::nullopt : std::optional(written.error());
+    return;
+  }
+  disk_looked_at_.reset();  // sooner than the next look
+  checked_at_.reset();
+  look_at_disk(now_);
 }
 
 void Node::settle(const Moment& now) {
@@ -170,7 +198,7 @@ Nanoseconds Node::idle_time(const Moment& now) const {
     if (due) idle = std::clamp(*due - now.steady, Nanoseconds{0}, idle);
   };
   until(acks_.next_deadline());
-  if (life_) {
+  if (life_ && !disk_full_) {  // on a full disk nothing of theirs is done
     if (life_->replicator->has_more()) return Nanoseconds{0};
     until(life_->replicator->wakes_at());
     until(life_->desk->wakes_at());
@@ -188,9 +216,10 @@ void Node::end_life(const Error& reason) {
   retry_open_at_ = now_.steady + kReopenEvery;
   acks_.clear();  // their commits are durable; how far they came is no longer known here
   // Who waited was given nothing, whatever became of the batch.
-  life_->desk->abandon(unavailable("store_failed", fmt::format("The store of this node failed: {}. It is opened "
-                                                               "again by itself.",
-                                                               reason.detail)));
+  life_->desk->abandon(
+      unavailable("store_failed", fmt::format("The store of this node failed: {}. It is opened "
+                                              "again by itself.",
+                                              reason.detail)));
   answers_.give(Error(reason));
   std::unique_lock lock(engine_mutex_);
   take_cuts_away();
@@ -198,7 +227,7 @@ void Node::end_life(const Error& reason) {
 }
 
 void Node::try_new_life(const Moment& now) {
-  if (now.steady < retry_open_at_ || disk_full_) return;
+  if (now.steady < retry_open_at_) return;
   retry_open_at_ = now.steady + kReopenEvery;
   auto opened = open_life();
   if (!opened) {
@@ -217,7 +246,8 @@ void Node::look_at_disk(const Moment& now) {
     life_->engine->set_now(life_->ledger->now());
   }
   if (!life_ && world_.disk_free_bytes) disk_.disk_free_bytes = world_.disk_free_bytes();
-  bool full = disk_.disk_total_bytes > 0 && disk_.disk_free_bytes < disk_.disk_reserve_bytes + kDiskMarginBytes;
+  bool full =
+      disk_.disk_total_bytes > 0 && disk_.disk_free_bytes < disk_.disk_reserve_bytes + kDiskMarginBytes;
   if (full != disk_full_) {
     world_.say(full ? LogLevel::kError : LogLevel::kInfo,
                full ? "The disk is full: writes are refused until there is space."
@@ -234,11 +264,12 @@ std::optional<Error> Node::refusal(const Moment& now) const {
   };
   if (draining_.load()) return draining();
   if (disk_full_)
-    return later("disk_full",
-                 fmt::format("The disk of this node is full ({} MiB left, {} are kept in reserve). Nothing was "
-                             "written. Free space; writes go on by themselves.",
-                             disk_.disk_free_bytes >> 20, disk_.disk_reserve_bytes >> 20),
-                 5'000);
+    return later(
+        "disk_full",
+        fmt::format("The disk of this node is full ({} MiB left, {} are kept in reserve). Nothing was "
+                    "written. Free space; writes go on by themselves.",
+                    disk_.disk_free_bytes >> 20, disk_.disk_reserve_bytes >> 20),
+        5'000);
   if (!life_)
     return later(
         "store_failed",
@@ -266,7 +297,12 @@ void Node::do_commit(CommitCall call, Done<CommitAnswer> done) {
   if (auto taken = rates_.take(call.writes, now_.steady); !taken) return done(taken.error());
   Ledger& ledger = *life_->ledger;
   auto prepared = prepare_writes(ledger.draft(), config_.node.name, ledger.now(), call.writes);
-  if (!prepared) return done(prepared.error());
+  if (!prepared) {  // it may rest on what the running batch holds
+    return answers_.after_write(
+        [error = prepared.error(), done = std::move(done)](const Result<void>& written) {
+          done(written ? error : Acknowledger::uncertain(written.error()));
+        });
+  }
   auto hlc = ledger.mint();
   if (!hlc) return done(hlc.error());
   auto id = ledger.append(*hlc, std::move(prepared->operations), call.ack.wants_tick());
@@ -359,6 +395,7 @@ void Node::await_session(Vector session, Milliseconds wait, Done<void> caller) {
     if (!life_)
       return done(
           unavailable("store_failed", "The store of this node failed and is opened again by itself. Retry."));
+    if (auto refused = life_->replicator->reads_refusal()) return done(*refused);
     if (life_->replicator->covers(session)) {
       // What covers it may be in the running batch: readable only once that is written.
       answers_.after_write([done = std::move(done)](const Result<void>& written) { done(written); });

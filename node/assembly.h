@@ -46,9 +46,9 @@ class Node final : public Api {
   /// Does what is there to do and gives how long it may wait for more; zero = call again at once.
   Nanoseconds step();
 
-  /// From now on new calls are refused with 503 draining, and ready is false. Whoever waits is answered with the
-  /// next step: a begin with 503 draining (it never goes), a write for an `ack` with how far its commit came.
-  /// Any thread.
+  /// From now on new calls are refused with 503 draining, and ready is false. Whoever waits is answered with
+  /// the next step: a begin with 503 draining (it never goes), a write for an `ack` with how far its commit
+  /// came. Any thread.
   void drain() {
     draining_.store(true);
     if (world_.wake) world_.wake();
@@ -82,6 +82,7 @@ class Node final : public Api {
                                          const std::string& after, std::size_t limit) override;
   Result<std::optional<ConflictReport>> conflict(const std::string& id) override;
   Vector applied() override;
+  Vector seen() override;
 
   void status(Done<StatusReport> done) override;
   void members(Done<MembersReport> done) override;
@@ -115,6 +116,9 @@ class Node final : public Api {
   template <class Call, class Answer>
   void post(Done<Answer> done, Call call);
   std::optional<Error> refusal(const Moment& now) const;
+  std::optional<Error> reads_refused() const;
+  void show_what_comes();
+  void note_write(const Result<void>& written);
   void settle(const Moment& now);
   void publish_views(const Moment& now);
   void look_at_disk(const Moment& now);
@@ -143,6 +147,7 @@ class Node final : public Api {
   mutable std::shared_mutex
       engine_mutex_;  // held shared by reads of other threads; exclusively to change life_
   std::optional<Error> store_trouble_;
+  std::optional<Error> write_trouble_;  // of the newest batch
   SteadyNs retry_open_at_;
 
   store::EngineStats disk_;
@@ -153,12 +158,15 @@ class Node final : public Api {
   // For other threads, as of the newest step.
   std::atomic<bool> draining_{false};
   std::atomic<bool> flushed_{true};
+  std::atomic<bool> serves_reads_{false};
   std::atomic<std::int64_t> time_ms_{0};
   std::atomic<std::uint64_t> open_conflicts_{0};
   std::atomic<std::uint64_t> published_{0};
   std::atomic<bool> active_member_{false};
   mutable std::mutex views_mutex_;
   Vector applied_view_;
+  Vector seen_view_;  // what is about to be written too: a read may meet it before the views follow
+  std::optional<Error> reads_refused_view_;
   std::vector<Check> checks_view_;
   std::optional<Error> must_end_view_;
   std::vector<std::weak_ptr<Cut>> cuts_;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace refrain::node {
 namespace {
 
@@ -10,14 +12,24 @@ constexpr int kBlocksPerStep = 16;
 
 }  // namespace
 
-bool Joining::step(const std::string& address) {
+bool Joining::step(const replication::SnapshotFrom& from, const std::string& join) {
+  const std::string& address = from.address;
   busy_ = false;
   if (!stream_ || address != address_) {
     if (auto emptied = store::empty_store(ledger_.engine()); !emptied) {
       give_up(emptied.error());
       return false;
     }
-    auto loader = store::SnapshotLoader::start(ledger_.engine(), ledger_.identity());
+    auto accept = [member = from.member, cluster = ledger_.identity().cluster,
+                   join](const store::SnapshotHeader& header) -> Result<void> {
+      bool knows_us = std::find(header.members.begin(), header.members.end(), join) != header.members.end();
+      if (header.cluster == cluster && header.source == member && knows_us) return {};
+      return unavailable("unavailable",
+                         fmt::format("it is not of {}, or not of this cluster as it is now: {} "
+                                     "answers at that address",
+                                     member.node, header.source.node));
+    };
+    auto loader = store::SnapshotLoader::start(ledger_.engine(), ledger_.identity(), std::move(accept));
     if (!loader) {
       give_up(loader.error());
       return false;
@@ -60,6 +72,8 @@ void Joining::give_up(const Error& error) {
     world_.say(LogLevel::kWarn,
                fmt::format("The snapshot from {} failed and is asked for again: {}", address_, error.detail));
   trouble_ = error.detail;
+  bool failed = error.code == Code::kUnknown || error.slug == "store_failed";
+  if (failed) ledger_.engine_failed(error);
   stream_.reset();
   loader_.reset();
 }

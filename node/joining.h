@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "node/ledger.h"
 #include "node/world.h"
+#include "replication/membership.h"
 #include "replication/peers.h"
 #include "store/snapshot.h"
 
@@ -18,10 +19,10 @@ class Joining {
  public:
   Joining(const World& world, Ledger& ledger) : world_(world), ledger_(ledger) {}
 
-  /// Takes in what has come of the snapshot at `address`, which may be another one than before. True once,
-  /// when the store holds all of it and the ledger has read it. A failure is said and tried again from an
-  /// empty store.
-  bool step(const std::string& address);
+  /// Takes in what has come of the snapshot `from`, which may be another one than before; it must be that
+  /// member's, of our cluster, and know our `join` entry. True once, when the store holds all of it and the
+  /// ledger has read it. A failure is said and tried again from an empty store.
+  bool step(const replication::SnapshotFrom& from, const std::string& join);
   /// There was more to take than one step does.
   bool busy() const { return busy_; }
   bool running() const { return stream_ != nullptr; }

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kRecordsPerStep = 2'000;
 constexpr std::size_t kBytesPerStep = 4 << 20;
 constexpr Milliseconds kTopicRetry{1'000};
+constexpr Milliseconds kMoveOwnCursor{1'000};
 
 replication::PublisherSettings publisher_settings(const Config& config, std::string topic) {
   replication::PublisherSettings settings;
@@ -64,6 +65,20 @@ void Journals::read(const Moment& now, const JournalRules& rules) {
   if (rules.may_apply) read_others(now, rules);
   read_own(now, rules);
   ledger_.set_published(publisher_.published());
+  move_own_cursor(now);
+}
+
+/// To the record of the newest published commit, so that the next start need not read all since this one.
+void Journals::move_own_cursor(const Moment& now) {
+  if (!own_end_seen_ || (own_cursor_moved_at_ && now.steady - *own_cursor_moved_at_ < kMoveOwnCursor)) return;
+  auto at = publisher_.published_at();
+  if (!at || own_checked_in_.empty()) return;
+  own_cursor_moved_at_ = now.steady;
+  const NodeName& own = ledger_.identity().node;
+  store::ReadCursor cursor{*at, own_checked_in_};
+  if (auto known = stored_cursor(own); known && *known == cursor) return;
+  store::Meta::set_cursor(ledger_.draft(), own, cursor);
+  moved_[own] = cursor;
 }
 
 replication::PollFacts Journals::facts(const Moment& now, const JournalRules& rules) const {
@@ -84,7 +99,7 @@ void Journals::read_others(const Moment& now, const JournalRules& rules) {
       opened_[node] = {now.steady, !stored_cursor(node)};
     }
     auto events = reader->poll(kRecordsPerStep, kBytesPerStep, facts(now, rules));
-    if (events.size() >= kRecordsPerStep) has_more_ = true;
+    if (reader->stopped_at_limit()) has_more_ = true;
     for (replication::JournalEvent& event : events) {
       if (!take(now, node, event)) return;
     }
@@ -93,7 +108,13 @@ void Journals::read_others(const Moment& now, const JournalRules& rules) {
 
 /// False when the batch is broken: nothing more is worth doing in it.
 bool Journals::take(const Moment& now, const NodeName& node, replication::JournalEvent& event) {
-  if (auto* next = std::get_if<replication::ApplyEvent>(&event)) return apply(now, next->commit);
+  if (auto* next = std::get_if<replication::ApplyEvent>(&event)) {
+    auto applied = apply(now, next->commit);
+    // Rows that cannot be read, or a version with two contents: this journal stands still, the others go on.
+    if (!applied && applied.error().code == Code::kCorrupt)
+      readers_.at(node)->refuse(next->offset, applied.error());
+    return applied.has_value();
+  }
   if (auto* tick = std::get_if<replication::GapTickEvent>(&event)) {
     lowest_kept_[tick->journal] = tick->lowest_kept;
     heed_gaps(tick->gaps);
@@ -109,22 +130,24 @@ bool Journals::take(const Moment& now, const NodeName& node, replication::Journa
   return true;
 }
 
-bool Journals::apply(const Moment& now, store::Commit& commit) {
-  if (!ledger_.apply(commit)) return false;
+Result<void> Journals::apply(const Moment& now, store::Commit& commit) {
+  if (auto applied = ledger_.apply(commit); !applied) return applied;
   if (commit.wants_tick) tick_wanted_ = true;
-  if (!commit.tick) return true;
+  if (!commit.tick) return {};
   heard_[commit.journal()] = now.steady;
   clock_offset_ms_[commit.journal()] = (commit.hlc.wall() - now.wall).count();
   lowest_kept_.erase(commit.journal());
   heed_gaps(commit.tick->gaps);
   auto ours = commit.tick->applied.find(ledger_.journal());
   if (ours != commit.tick->applied.end() && ours->second.seq > ledger_.books().newest) rolled_back_ = true;
-  return true;
+  return {};
 }
 
 void Journals::heed_gaps(const std::map<Journal, Seq>& gaps) {
   auto ours = gaps.find(ledger_.journal());
-  if (ours != gaps.end()) publisher_.republish_from(ours->second);
+  // Below what is kept nothing of ours can fill it.
+  auto lowest = ledger_.outbox().stats().lowest;
+  if (ours != gaps.end() && lowest && ours->second >= *lowest) publisher_.republish_from(ours->second);
 }
 
 /// Our own topic: made when it is missing, and read to its end before anything is published. Then it is left
@@ -139,6 +162,8 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
                                kafka, own_checked_in_)});
     own_end_seen_ = false;
     own_topic_ready_ = false;
+    // What this process has made since its start may be there, too; a directory cannot fall back under it.
+    newest_at_start_ = ledger_.books().newest;
   }
   make_own_topic(now);
   if (!own_topic_ready_ || own_end_seen_) return;
@@ -147,7 +172,7 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
     own_reader_ =
         std::make_unique<replication::JournalReader>(*world_.log, topic_of(own), own, stored_cursor(own));
   auto events = own_reader_->poll(kRecordsPerStep, kBytesPerStep, own_facts(now, rules));
-  if (events.size() >= kRecordsPerStep) has_more_ = true;
+  if (own_reader_->stopped_at_limit()) has_more_ = true;
   for (replication::JournalEvent& event : events) take_own(now, event);
   if (own_reader_->has_been_at_end() && !own_reader_->parked()) {
     own_end_seen_ = true;
@@ -162,7 +187,8 @@ void Journals::make_own_topic(const Moment& now) {
   if (own_topic_) {
     auto made = own_topic_->take();
     if (!made) return;
-    if (made->has_value()) own_topic_ready_ = true;
+    own_topic_ready_ = own_topic_ready_ || made->has_value();
+    own_topic_trouble_ = made->has_value() ? "" : made->error().detail;
     own_topic_.reset();
     own_topic_retry_at_ = now.steady + kTopicRetry;
   } else if (wanted && (!own_topic_retry_at_ || now.steady >= *own_topic_retry_at_)) {
@@ -241,6 +267,7 @@ void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
   own_journal_.reset();
   own_found_ = {};
   newest_at_start_ = ledger_.books().newest;
+  publisher_.start_over(ledger_.books().published, ledger_.books().newest);
 }
 
 void Journals::read_again(const NodeName& node, bool from_start, const Moment& now) {

@@ -61,6 +61,13 @@ class Journals {
   const std::map<NodeName, std::unique_ptr<replication::JournalReader>>& readers() const { return readers_; }
   std::map<Journal, Seq> gaps() const;
   bool own_end_seen() const { return own_end_seen_; }
+  /// False: it will not be read for now. Kafka is away, its topic cannot be made, or it is parked.
+  bool own_can_be_read() const {
+    return world_.log->health().reachable && own_topic_trouble_.empty() &&
+           !(own_reader_ && own_reader_->parked());
+  }
+  /// Why the own topic could not be made, as of the newest try; empty when it could.
+  const std::string& own_topic_trouble() const { return own_topic_trouble_; }
   /// Our topic, or a peer's tick, has commits of ours that the directory does not.
   bool rolled_back() const { return rolled_back_; }
   Seq newest_at_start() const { return newest_at_start_; }
@@ -84,7 +91,8 @@ class Journals {
   replication::PollFacts own_facts(const Moment& now, const JournalRules& rules) const;
   std::optional<store::ReadCursor> stored_cursor(const NodeName& node) const;
   bool take(const Moment& now, const NodeName& node, replication::JournalEvent& event);
-  bool apply(const Moment& now, store::Commit& commit);
+  Result<void> apply(const Moment& now, store::Commit& commit);
+  void move_own_cursor(const Moment& now);
   void heed_gaps(const std::map<Journal, Seq>& gaps);
   std::string topic_of(const NodeName& node) const;
 
@@ -101,6 +109,8 @@ class Journals {
   std::unique_ptr<replication::Pending<void>> own_topic_;  // being made
   bool own_topic_ready_ = false;
   std::optional<SteadyNs> own_topic_retry_at_;
+  std::string own_topic_trouble_;
+  std::optional<SteadyNs> own_cursor_moved_at_;
   bool own_end_seen_ = false;
   std::string own_checked_in_;  // Kafka's id for the cluster in which the end was seen
   bool rolled_back_ = false;

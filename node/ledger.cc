@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/planted.h"
+#include "base/text.h"
 #include "replication/codec.h"
 #include "store/kv.h"
 
@@ -14,6 +16,14 @@ namespace {
 
 constexpr std::size_t kForgetPerStep = 2'000;
 constexpr std::size_t kConflictsPerStep = 100;
+
+Result<void> kept(const Result<store::MergeResult>& merged, const store::Commit& commit) {
+  if (!merged) return merged.error();
+  if (!merged->cloned) return {};
+  return Error{Code::kCorrupt, "cloned_node",
+               fmt::format("version {} stands here with other content: two processes write as one node",
+                           format_version(commit.version()))};
+}
 
 }  // namespace
 
@@ -59,6 +69,7 @@ Result<void> Ledger::reload() {
   written_identity_ = identity_;
   written_conflicts_ = conflicts_.stats();
   written_outbox_ = outbox_.stats();
+  ++loads_;
   return {};
 }
 
@@ -122,11 +133,9 @@ Result<void> Ledger::perform(const store::Commit& commit) {
   for (const store::Operation& operation : commit.operations) {
     Result<void> done;
     if (const auto* put = std::get_if<store::Put>(&operation)) {
-      auto merged = store::merge(draft_, *put, commit, conflicts_, now);
-      if (!merged) done = merged.error();
+      done = kept(store::merge(draft_, *put, commit, conflicts_, now), commit);
     } else if (const auto* del = std::get_if<store::Delete>(&operation)) {
-      auto merged = store::merge(draft_, *del, commit, conflicts_, now);
-      if (!merged) done = merged.error();
+      done = kept(store::merge(draft_, *del, commit, conflicts_, now), commit);
     } else if (!std::holds_alternative<store::VoidNotice>(operation)) {
       done = apply_request_(draft_, operation, commit, now);
     }
@@ -142,12 +151,17 @@ Result<void> Ledger::perform(const store::Commit& commit) {
   return {};
 }
 
+void Ledger::engine_failed(Error error) {
+  must_reload_ = true;
+  break_batch(std::move(error));
+}
+
 void Ledger::break_batch(Error error) {
   if (!broken_) broken_ = std::move(error);
 }
 
 Result<void> Ledger::write() {
-  if (must_reload_)
+  if (must_reload_ && !broken_)
     broken_ = unavailable("store_failed", "The store failed and is being opened again. Retry.");
   if (broken_) {
     Error error = std::move(*broken_);
@@ -209,8 +223,17 @@ Result<void> Ledger::forget_outbox_up_to(Seq seq) {
   return done;
 }
 
+Result<bool> Ledger::move_aside(Seq from) {
+  auto more = outbox_.move_aside(draft_, identity_.incarnation, from, kForgetPerStep);
+  if (!more) break_batch(more.error());
+  return more;
+}
+
 Result<void> Ledger::expire_conflicts() {
-  auto done = conflicts_.expire(draft_, now(), kConflictsPerStep);
+  // More than this batch has brought: so the list stays within its bounds whatever comes.
+  std::uint64_t brought =
+      conflicts_.stats().kept - std::min(conflicts_.stats().kept, written_conflicts_.kept);
+  auto done = conflicts_.expire(draft_, now(), kConflictsPerStep + brought);
   if (!done) break_batch(done.error());
   return done;
 }

@@ -91,6 +91,8 @@ class Ledger {
   /// error. kUnavailable: nothing happened; go on. kUnknown: the engine must be opened, and a ledger loaded,
   /// again.
   Result<void> write();
+  /// A write around the ledger failed (a snapshot coming in, an emptying): as when write() gave kUnknown.
+  void engine_failed(Error error);
   bool must_reload() const { return must_reload_; }
 
   /// Since this ledger was loaded: how many batches were written, and the commits in them, own and others'.
@@ -109,6 +111,9 @@ class Ledger {
   void set_synced(Seq seq);
   Result<void> forget_outbox_up_to(Seq seq);  // bounded work per call
   Result<void> expire_conflicts();            // bounded work per call
+  /// Own commits from `from` on are void: out of the outbox, kept aside. True when there may be more;
+  /// bounded.
+  Result<bool> move_aside(Seq from);
   void set_identity(const store::Identity& identity);
   /// The next write() is synced even when no own commit is in it.
   void require_sync() { sync_ = true; }
@@ -116,6 +121,7 @@ class Ledger {
   /// After rows were written around the ledger (a snapshot came in): reads everything again. No batch may be
   /// open.
   Result<void> reload();
+  std::uint64_t loads() const { return loads_; }  // how often it was read whole
 
  private:
   Ledger(store::Engine& engine, const Config& config, RequestApply apply_request);
@@ -145,6 +151,7 @@ class Ledger {
   std::optional<Error> broken_;
   bool sync_ = false;
   bool must_reload_ = false;
+  std::uint64_t loads_ = 0;
   Hlc stored_hlc_;
   WallMs wall_;
 };

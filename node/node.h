@@ -89,8 +89,8 @@ struct ScanItem {
 };
 struct ScanAnswer {
   std::vector<ScanItem> items;
-  bool more = false;
-  Vector session;  // the applied vector
+  std::optional<std::string> after;  // where to go on; none = the end
+  Vector session;                    // no smaller than what was read
 };
 
 // ---- requests
@@ -302,6 +302,8 @@ class Api {
                                                  std::size_t limit) = 0;
   virtual Result<std::optional<ConflictReport>> conflict(const std::string& id) = 0;
   virtual Vector applied() = 0;
+  /// No smaller than anything that a read may have met until now: a miss, or a list, has seen this much.
+  virtual Vector seen() = 0;
 
   // Inspection and operators: on the node's thread.
   virtual void status(Done<StatusReport> done) = 0;

@@ -26,15 +26,20 @@ ConflictSide side_of(const store::ConflictVersion& side) {
   return {side.version, side.deleted, side.value, side.truncated};
 }
 
-Result<ConflictReport> report_of(const store::View& view, const store::Conflict& conflict) {
-  auto open = store::ConflictLog::is_open(view, conflict);
-  if (!open) return open.error();
-  return ConflictReport{
-      conflict.id,          conflict.ns, conflict.key, side_of(conflict.winner), side_of(conflict.loser),
-      conflict.detected_at, *open};
+ConflictReport report_of(const store::Conflict& conflict, bool open) {
+  return {conflict.id,          conflict.ns, conflict.key, side_of(conflict.winner), side_of(conflict.loser),
+          conflict.detected_at, open};
 }
 
 }  // namespace
+
+/// Under engine_mutex_. A store that is no member's may be empty, or half a snapshot: no read is true of it.
+std::optional<Error> Node::reads_refused() const {
+  if (!life_) return closed();
+  if (serves_reads_.load()) return std::nullopt;
+  std::lock_guard lock(views_mutex_);
+  return reads_refused_view_.value_or(closed());
+}
 
 WallMs Node::reading_time() const {
   return {std::max(time_ms_.load(std::memory_order_relaxed), world_.clock->wall().value)};
@@ -42,7 +47,7 @@ WallMs Node::reading_time() const {
 
 Result<std::optional<ReadAnswer>> Node::get(const std::string& ns, const std::string& key) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   const store::View& view = *life_->engine;
   auto record = store::read_record(view, ns, key);
   if (!record) return record.error();
@@ -59,12 +64,12 @@ Result<std::optional<ReadAnswer>> Node::get(const std::string& ns, const std::st
 Result<ScanAnswer> Node::scan(const std::string& ns, const std::string& prefix, const std::string& after,
                               std::size_t limit, bool values) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   ScanAnswer answer;
-  answer.session = applied();  // taken before the cursor: never more than what is read
   auto page = store::scan(*life_->engine, ns, prefix, after, limit, kScanBytes, reading_time());
   if (!page) return page.error();
-  answer.more = page->more;
+  answer.after = std::move(page->after);
+  answer.session = seen();
   for (store::KvItem& item : page->items) {
     answer.items.push_back(
         {std::move(item.key), values ? std::move(item.record.value) : "", item.record.version});
@@ -75,7 +80,7 @@ Result<ScanAnswer> Node::scan(const std::string& ns, const std::string& prefix, 
 Result<std::optional<RequestReport>> Node::request(const std::string& ns, const std::string& id,
                                                    std::optional<Sha256> fingerprint) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   auto row = store::get_request(*life_->engine, ns, id);
   if (!row) return row.error();
   if (!*row) return std::optional<RequestReport>();
@@ -86,7 +91,7 @@ Result<Page<RequestReport>> Node::requests(const std::string& ns, const std::str
                                            const std::string& after, std::size_t limit) {
   constexpr std::size_t kLookedAtPerPage = 10'000;
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   Page<RequestReport> page;
   std::string position = after;
   for (std::size_t looked_at = 0; looked_at < kLookedAtPerPage;) {
@@ -112,7 +117,7 @@ Result<Page<RequestReport>> Node::requests(const std::string& ns, const std::str
 Result<Page<DuplicateReport>> Node::duplicates(const std::string& ns, const std::string& after, bool all,
                                                std::size_t limit) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   auto listed = store::list_duplicates(*life_->engine, ns, after, all, limit);
   if (!listed) return listed.error();
   Page<DuplicateReport> page;
@@ -126,41 +131,36 @@ Result<Page<DuplicateReport>> Node::duplicates(const std::string& ns, const std:
 Result<Page<ConflictReport>> Node::conflicts(const std::string& ns, const std::string& key, bool only_open,
                                              const std::string& after, std::size_t limit) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
+  auto listed = store::ConflictLog::list(*life_->engine, ns, key, after, only_open, limit);
+  if (!listed) return listed.error();
   Page<ConflictReport> page;
-  std::string position = after;
-  while (true) {
-    auto listed = store::ConflictLog::list(*life_->engine, ns, key, position, limit);
-    if (!listed) return listed.error();
-    for (const store::Conflict& conflict : *listed) {
-      position = conflict.id;
-      auto report = report_of(*life_->engine, conflict);
-      if (!report) return report.error();
-      if (only_open && !report->open) continue;
-      page.items.push_back(std::move(*report));
-      if (page.items.size() == limit) {
-        page.after = position;
-        return page;
-      }
-    }
-    if (listed->size() < limit) return page;
+  page.after = std::move(listed->after);
+  for (const store::ListedConflict& item : listed->items) {
+    page.items.push_back(report_of(item.conflict, item.open));
   }
+  return page;
 }
 
 Result<std::optional<ConflictReport>> Node::conflict(const std::string& id) {
   std::shared_lock lock(engine_mutex_);
-  if (!life_) return closed();
+  if (auto refused = reads_refused()) return *refused;
   auto found = store::ConflictLog::get(*life_->engine, id);
   if (!found) return found.error();
   if (!*found) return std::optional<ConflictReport>();
-  auto report = report_of(*life_->engine, **found);
-  if (!report) return report.error();
-  return std::optional(std::move(*report));
+  auto open = store::ConflictLog::is_open(*life_->engine, **found);
+  if (!open) return open.error();
+  return std::optional(report_of(**found, *open));
 }
 
 Vector Node::applied() {
   std::lock_guard lock(views_mutex_);
   return applied_view_;
+}
+
+Vector Node::seen() {
+  std::lock_guard lock(views_mutex_);
+  return seen_view_;
 }
 
 std::vector<Check> Node::checks() {

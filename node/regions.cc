@@ -102,7 +102,7 @@ void Regions::read(const Moment& now) {
     healed_.push_back(std::move(healed));
     if (healed_.size() > kHealedKept) healed_.pop_front();
   }
-  note_catching_up();
+  expect_journals();
   note_progress(now);
   note_kafka(now);
   if (active()) {
@@ -114,11 +114,15 @@ void Regions::read(const Moment& now) {
 }
 
 void Regions::journal_tick(const Moment& now) {
+  tick_due_.reset();
   if (!active() || !membership_->standing().takes_writes || journals_.rolled_back()) return;
-  // One tick under way is enough: the next one says it better.
+  // One tick under way is enough: the next one says it better. Its acknowledgement brings the next step.
   if (last_tick_ && ledger_.books().published < *last_tick_) return;
   Nanoseconds every = tick_wanted_ ? kWantedTickEvery : kTickEvery;
-  if (ticked_at_ && now.steady - *ticked_at_ < every) return;
+  if (ticked_at_ && now.steady - *ticked_at_ < every) {
+    tick_due_ = *ticked_at_ + every;
+    return;
+  }
   auto hlc = ledger_.mint();
   if (!hlc) return;
   auto id = ledger_.append_tick(*hlc, make_tick(ledger_.books().newest.next(), *hlc));
@@ -147,6 +151,7 @@ void Regions::written(const Moment& now, std::vector<NewCommit> commits) {
     membership_due_ = now.steady;
   }
   journals_.written(now, std::move(commits));
+  note_caught_up();
   note_progress(now);
 }
 
@@ -160,7 +165,7 @@ void Regions::not_written() {
 std::optional<SteadyNs> Regions::wakes_at() const {
   SteadyNs due = membership_due_;
   if (auto publisher = journals_.wakes_at()) due = std::min(due, *publisher);
-  if (ticked_at_) due = std::min(due, *ticked_at_ + (tick_wanted_ ? kWantedTickEvery : kTickEvery));
+  if (tick_due_) due = std::min(due, *tick_due_);
   return due;
 }
 
@@ -207,11 +212,18 @@ void Regions::take_membership_step(const Moment& now) {
   }
   store::Identity identity = ledger_.identity();
   if (step.cluster) identity.cluster = *step.cluster;
-  if (membership_->standing().mode == Mode::kRolledBack) identity.rolled_back = true;
+  if (membership_->standing().mode == Mode::kRolledBack) {
+    if (!identity.rolled_back) void_from_ = journals_.newest_at_start().next();
+    identity.rolled_back = true;
+  }
+  if (void_from_ && !joining_.running()) {  // what it wrote since it started counts nowhere
+    auto more = ledger_.move_aside(*void_from_);
+    if (more && !*more) void_from_.reset();
+  }
   if (identity != ledger_.identity()) ledger_.set_identity(identity);
   for (const replication::ReadAgain& again : step.read_again)
     journals_.read_again(again.journal, again.from_start, now);
-  if (step.snapshot && joining_.step(step.snapshot->address)) {
+  if (step.snapshot && joining_.step(*step.snapshot, own_join())) {
     auto cursors = store::Meta::cursors(ledger_.engine());
     auto made = make_membership();
     if (!cursors || !made) return ledger_.break_batch(cursors ? made.error() : cursors.error());
@@ -226,7 +238,7 @@ void Regions::take_membership_step(const Moment& now) {
 void Regions::start_over(const replication::StartOver& order) {
   world_.say(LogLevel::kWarn, fmt::format("Starting over from an empty store: {}", order.reason));
   if (auto emptied = store::empty_store(ledger_.engine()); !emptied)
-    return ledger_.break_batch(emptied.error());
+    return ledger_.engine_failed(emptied.error());
   store::Identity identity = ledger_.identity();
   identity.incarnation = {world_.random->next() | 1};
   identity.former = order.former;
@@ -234,10 +246,10 @@ void Regions::start_over(const replication::StartOver& order) {
   store::Draft draft(ledger_.engine());
   store::Meta::set_identity(draft, identity);
   auto written = ledger_.engine().write(draft.batch(), store::Durability::kSynced);
-  if (!written) return ledger_.break_batch(written.error());
+  if (!written) return ledger_.engine_failed(written.error());
   auto loaded = ledger_.reload();
   auto made = loaded ? make_membership() : loaded;
-  if (!made) return ledger_.break_batch(made.error());
+  if (!made) return ledger_.engine_failed(made.error());
   journals_.start_over({});
   persisting_ = false;
 }
@@ -259,6 +271,13 @@ void Regions::note_standing(const Moment& now) {
     tick_wanted_ = true;
   }
   (void)now;
+}
+
+/// The entry of the members log by which we are joining.
+std::string Regions::own_join() const {
+  const replication::Member* self = membership_->table().find(self_.incarnation);
+  if (self == nullptr || self->joined_n == 0 || self->joined_n > membership_->entries().size()) return "";
+  return membership_->entries()[self->joined_n - 1].bytes;
 }
 
 bool Regions::may_apply() const {
@@ -305,17 +324,24 @@ replication::IncarnationFacts Regions::incarnation_facts(const Journal& journal)
   return facts;
 }
 
-void Regions::note_catching_up() {
+/// After a start what the journals held must be here before a go for an absent id: the others', and what our
+/// own directory may have lost.
+void Regions::expect_journals() {
   if (!active()) return;
-  std::set<NodeName> others;
-  for (const Journal& journal : membership_->table().active()) {
-    if (journal.node != self_.node) others.insert(journal.node);
-  }
-  catch_up_.expect(others);
-  for (const NodeName& node : others) {
+  std::set<NodeName> names;
+  for (const Journal& journal : membership_->table().active()) names.insert(journal.node);
+  catch_up_.expect(names);
+}
+
+/// Once what was read is written.
+void Regions::note_caught_up() {
+  if (!active()) return;
+  if (journals_.own_end_seen()) catch_up_.passed(self_.node);
+  for (const NodeName& node : catch_up_.missing()) {
+    if (node == self_.node) continue;
     const replication::JournalReader* reader = journals_.reader(node);
     // At the log's end with a gap: what stands behind it was not applied.
-    bool whole = reader != nullptr && !reader->parked() && reader->gaps().empty();
+    bool whole = reader != nullptr && !reader->parked() && reader->whole();
     if (whole && reader->has_been_at_end()) catch_up_.passed(node);
   }
 }
@@ -420,6 +446,7 @@ RegionFacts Regions::region_facts(const Moment& now) const {
     bool parked = reader != nullptr && reader->parked();
     if (silent || parked) facts.silent_or_parked.insert(journal.node);
   }
+  if (!journals_.own_can_be_read()) facts.silent_or_parked.insert(self_.node);
   return facts;
 }
 

@@ -29,6 +29,7 @@ class Regions final : public Replicator {
   std::optional<SteadyNs> wakes_at() const override;
 
   std::optional<Error> refusal(const Moment& now) const override;
+  std::optional<Error> reads_refusal() const override;
   std::optional<Error> must_end() const override;
   bool active() const override { return membership_->active(); }
   Result<void> check_ack(const Ack& ack) const override;
@@ -59,6 +60,7 @@ class Regions final : public Replicator {
   void take_membership_step(const Moment& now);
   void start_over(const replication::StartOver& order);
   void note_standing(const Moment& now);
+  std::string own_join() const;
   bool may_apply() const;
 
   // ---- journals and watermarks
@@ -68,7 +70,8 @@ class Regions final : public Replicator {
     return {membership_->table(), self_, ledger_.books().applied, ledger_.books().ticks};
   }
   void note_progress(const Moment& now);
-  void note_catching_up();
+  void expect_journals();
+  void note_caught_up();
   void note_kafka(const Moment& now);
   void note_oldest_unsynced();
   store::Tick make_tick(Seq seq, Hlc hlc) const;
@@ -94,12 +97,14 @@ class Regions final : public Replicator {
   Progress progress_;
   Seq stable_;
   Hlc stable_hlc_;
-  bool persisting_ = false;  // the running batch holds what membership wants durable
+  std::optional<Seq> void_from_;  // own commits that are to be kept aside
+  bool persisting_ = false;       // the running batch holds what membership wants durable
   bool was_active_ = false;
   std::string said_standing_;
 
   bool tick_wanted_ = false;
   std::optional<SteadyNs> ticked_at_;
+  std::optional<SteadyNs> tick_due_;  // none: nothing to do, or waiting for something that wakes us
   std::optional<Seq> last_tick_;
   SteadyNs membership_due_;
   std::deque<HealedReport> healed_;

@@ -121,6 +121,18 @@ std::optional<Error> Regions::refusal(const Moment&) const {
   return error;
 }
 
+std::optional<Error> Regions::reads_refusal() const {
+  switch (membership_->standing().mode) {
+    case Mode::kActive:
+    case Mode::kFenced:  // a member's rows, old as they may be
+    case Mode::kRolledBack:
+    case Mode::kForked:
+      return std::nullopt;
+    default:
+      return refusal({});
+  }
+}
+
 std::optional<Error> Regions::must_end() const {
   const replication::Standing& standing = membership_->standing();
   const char* reason = ending_of(standing.mode);
@@ -368,6 +380,12 @@ void Regions::add_checks(std::vector<Check>& checks, const Moment& now) const {
   // Without Kafka the members log is out of reach, too: one cause is enough.
   if (health.reachable && !membership_->trouble().empty())
     checks.push_back({"members log", false, false, "", membership_->trouble()});
+  if (health.reachable && !journals_.own_topic_trouble().empty()) {
+    checks.push_back(
+        {"own journal", false, false, "",
+         fmt::format("The topic of this node's journal cannot be made: {}. Commits stay pending.",
+                     journals_.own_topic_trouble())});
+  }
   auto trouble = journals_.publisher().report(now.steady).trouble;
   if (health.reachable && trouble) {
     checks.push_back(

@@ -53,6 +53,8 @@ class Replicator {
   // ---- what others ask
   /// Why kv work is refused; none = serving.
   virtual std::optional<Error> refusal(const Moment& now) const = 0;
+  /// Why even reads are refused: the store is no member's (any more, or yet).
+  virtual std::optional<Error> reads_refusal() const { return std::nullopt; }
   virtual std::optional<Error> must_end() const = 0;
   virtual bool active() const = 0;  // an active member (or alone)
   /// ack_unavailable when nobody could ever give that ack.

@@ -81,8 +81,9 @@ std::vector<Check> Node::make_checks(const Moment& now) const {
     add("disk nearly full", used < 85, false, "",
         fmt::format("The disk is {} % full: free space before writes are refused. {}", used, space));
   }
-  add("store", life_.has_value(), true, "store_failed",
-      store_trouble_ ? store_trouble_->detail : "The store is being opened.");
+  const std::optional<Error>& trouble = life_ ? write_trouble_ : store_trouble_;
+  add("store", life_ && !trouble, true, "store_failed",
+      trouble ? trouble->detail : "The store is being opened.");
   if (!life_) return checks;
   bool can_mint = life_->ledger->clock().can_mint(now.wall);
   add("clock", can_mint, true, "clock_drift",
@@ -101,7 +102,9 @@ void Node::publish_views(const Moment& now) {
   }
   Vector applied = life_ ? life_->replicator->applied() : Vector{};
   std::optional<Error> end = life_ ? life_->replicator->must_end() : std::nullopt;
-  flushed_.store(!life_ || life_->replicator->flushed());
+  flushed_.store(life_ && life_->replicator->flushed());
+  std::optional<Error> reads_refused = life_ ? life_->replicator->reads_refusal() : std::nullopt;
+  serves_reads_.store(life_ && !reads_refused);
   time_ms_.store(life_ ? life_->ledger->now().value : now.wall.value, std::memory_order_relaxed);
   if (life_) {
     open_conflicts_.store(life_->ledger->conflicts().stats().open);
@@ -109,7 +112,8 @@ void Node::publish_views(const Moment& now) {
     active_member_.store(life_->replicator->active());
   }
   std::lock_guard lock(views_mutex_);
-  if (life_) applied_view_ = std::move(applied);
+  if (life_) seen_view_ = applied_view_ = std::move(applied);
+  reads_refused_view_ = std::move(reads_refused);
   if (due) checks_view_ = std::move(checks);
   must_end_view_ = std::move(end);
 }

@@ -67,9 +67,7 @@ Ledger::RequestApply request_apply(std::shared_ptr<RequestNews> news) {
 
 Result<std::unique_ptr<RequestDesk>> RequestDesk::open(DeskParts parts, const Moment& now) {
   std::unique_ptr<RequestDesk> desk(new RequestDesk(std::move(parts)));
-  auto counted = store::count_duplicates(desk->parts_.ledger.engine());
-  if (!counted) return counted.error();
-  desk->duplicates_ = *counted;
+  if (auto counted = desk->count_duplicates(); !counted) return counted.error();
   desk->look_at_regions(now);
   return desk;
 }
@@ -78,8 +76,27 @@ Result<std::unique_ptr<RequestDesk>> RequestDesk::open(DeskParts parts, const Mo
 
 void RequestDesk::start(const Moment& now) {
   now_ = now;
+  if (counted_load_ != parts_.ledger.loads()) {  // a snapshot came in
+    if (auto counted = count_duplicates(); !counted) return parts_.ledger.break_batch(counted.error());
+  }
   look_at_regions(now);
   sweep(now);
+}
+
+Result<void> RequestDesk::count_duplicates() {
+  auto counted = store::count_duplicates(parts_.ledger.engine());
+  if (!counted) return counted.error();
+  duplicates_ = *counted;
+  counted_load_ = parts_.ledger.loads();
+  return {};
+}
+
+/// As old as conflicts may become.
+void RequestDesk::expire_duplicates() {
+  WallMs before = parts_.ledger.now() - parts_.config.conflicts.max_age;
+  auto dropped = store::drop_duplicates(parts_.ledger.draft(), before, kSweepMost);
+  if (!dropped) return parts_.ledger.break_batch(dropped.error());
+  dropping_ = *dropped;
 }
 
 void RequestDesk::look_at_regions(const Moment& now) {
@@ -91,7 +108,8 @@ void RequestDesk::look_at_regions(const Moment& now) {
     peers[node] = {hlc, regions_.silent_or_parked.contains(node),
                    parts_.replicator.address_of(node).value_or("")};
   }
-  if (peers_.size() == peers.size() &&
+  Incarnation incarnation = parts_.ledger.identity().incarnation;
+  if (peers_.size() == peers.size() && others_->incarnation == incarnation &&
       std::equal(peers.begin(), peers.end(), peers_.begin(), [](const auto& a, const auto& b) {
         return a.first == b.first && a.second.applied == b.second.applied &&
                a.second.silent == b.second.silent && a.second.address == b.second.address;
@@ -99,9 +117,9 @@ void RequestDesk::look_at_regions(const Moment& now) {
     return;
   }
   peers_ = std::move(peers);
-  auto view = std::make_shared<const idempotency::Peers>(peers_);
-  std::lock_guard lock(peers_view_mutex_);
-  peers_view_ = std::move(view);
+  auto view = std::make_shared<const Others>(Others{peers_, incarnation});
+  std::lock_guard lock(others_mutex_);
+  others_ = std::move(view);
 }
 
 void RequestDesk::wake_waiters(const Moment& now) {
@@ -140,12 +158,16 @@ void RequestDesk::wake_waiters(const Moment& now) {
 }
 
 void RequestDesk::written() {
+  duplicates_.certain -= std::min(duplicates_.certain, dropping_.certain);
+  duplicates_.possible -= std::min(duplicates_.possible, dropping_.possible);
+  dropping_ = {};
   duplicates_.certain += parts_.news->duplicates;
   duplicates_.possible += parts_.news->duplicates_possible;
   parts_.news->duplicates = parts_.news->duplicates_possible = 0;
 }
 
 void RequestDesk::not_written() {
+  dropping_ = {};
   parts_.news->duplicates = parts_.news->duplicates_possible = 0;
   parts_.news->changed.clear();
   waiters_.look_at_all_again();
@@ -161,6 +183,7 @@ void RequestDesk::abandon(const Error& error) {
 void RequestDesk::sweep(const Moment& now) {
   if (swept_at_ && now.steady - *swept_at_ < kSweepEvery) return;
   swept_at_ = now.steady;
+  expire_duplicates();
   auto marks = store::list_open(parts_.ledger.engine(), swept_up_to_, kSweepMost);
   if (!marks) return parts_.ledger.break_batch(marks.error());
   WallMs time = parts_.ledger.now();
@@ -327,8 +350,8 @@ void RequestDesk::give_go(idempotency::Go go, std::vector<store::Operation> oper
 
 void RequestDesk::give_replay(std::string scope, const idempotency::Replay& replay,
                               const WaitingBegin& waiting) {
-  auto response = idempotency::read_response(parts_.ledger.draft(), waiting.call.ns, waiting.call.id,
-                                             replay.version);
+  auto response =
+      idempotency::read_response(parts_.ledger.draft(), waiting.call.ns, waiting.call.id, replay.version);
   if (!response) {
     response.error().scope = std::move(scope);
     return answer_later<BeginAnswer>(response.error(), std::move(*waiting.done));
@@ -556,8 +579,7 @@ void RequestDesk::commit_once(CommitCall call, Done<CommitAnswer> done) {
     if (!response) return answer_later<CommitAnswer>(response.error(), std::move(done));
     auto kept = idempotency::decode_receipt(response->body);
     if (!kept)
-      return done(corrupt(
-          "The stored receipt of this Idempotency-Key cannot be read. Rebuild the node from its peers."));
+      return done(corrupt("The stored receipt of this Idempotency-Key cannot be read. Look at its disk."));
     receipt = std::move(*kept);
   }
   CommitAnswer answer;
@@ -584,12 +606,12 @@ void RequestDesk::commit_once(CommitCall call, Done<CommitAnswer> done) {
 std::optional<RequestReport> RequestDesk::report(const std::string& ns, const std::string& id,
                                                  const store::RequestRow& row,
                                                  const std::optional<Sha256>& fingerprint, WallMs now) const {
-  std::shared_ptr<const idempotency::Peers> peers;
+  std::shared_ptr<const Others> others;
   {
-    std::lock_guard lock(peers_view_mutex_);
-    peers = peers_view_;
+    std::lock_guard lock(others_mutex_);
+    others = others_;
   }
-  idempotency::Here here{parts_.config.node.name, parts_.ledger.identity().incarnation, Hlc::of(now), *peers,
+  idempotency::Here here{parts_.config.node.name, others->incarnation, Hlc::of(now), others->peers,
                          parts_.config.clock.max_drift};
   auto seen = idempotency::report(row, terms_of(ns).rules, fingerprint, here);
   if (!seen) return std::nullopt;

@@ -106,6 +106,8 @@ class RequestDesk {
   void give_go(idempotency::Go go, std::vector<store::Operation> operations, Hlc at, WaitingBegin& waiting);
   void give_replay(std::string scope, const idempotency::Replay& replay, const WaitingBegin& waiting);
   void sweep(const Moment& now);
+  void expire_duplicates();
+  Result<void> count_duplicates();
   void look_at_regions(const Moment& now);
   void finish_completion(Result<CommitId> id, const Ack& ack, CompleteAnswer answer,
                          Done<CompleteAnswer> done);
@@ -124,6 +126,8 @@ class RequestDesk {
   std::optional<SteadyNs> wakes_at_;
 
   store::DuplicateCounts duplicates_;
+  store::DuplicateCounts dropping_;  // in the running batch
+  std::uint64_t counted_load_ = 0;   // of the ledger, when duplicates_ were counted
   struct OpenCounts {
     std::uint64_t running = 0;
     std::uint64_t unknown = 0;
@@ -133,8 +137,13 @@ class RequestDesk {
   OpenCounts sweeping_;  // of the walk that is under way
   std::optional<SteadyNs> swept_at_;
 
-  mutable std::mutex peers_view_mutex_;
-  std::shared_ptr<const idempotency::Peers> peers_view_ = std::make_shared<idempotency::Peers>();
+  /// For report(), on any thread.
+  struct Others {
+    idempotency::Peers peers;
+    Incarnation incarnation;  // ours
+  };
+  mutable std::mutex others_mutex_;
+  std::shared_ptr<const Others> others_ = std::make_shared<Others>();
 };
 
 }  // namespace refrain::node

@@ -13,6 +13,11 @@ struct Node::Cut {
 class Node::CutSource final : public SnapshotSource {
  public:
   CutSource(Node& node, std::shared_ptr<Cut> cut) : node_(node), cut_(std::move(cut)) {}
+  ~CutSource() override {
+    // Not while the engine is being closed: the cut is a part of it.
+    std::shared_lock lock(node_.engine_mutex_);
+    cut_->writer.reset();
+  }
 
   Result<State> next(std::string& block) override {
     std::shared_lock lock(node_.engine_mutex_);

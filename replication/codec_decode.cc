@@ -74,7 +74,20 @@ class Decoder {
     fail(Reason::kCorrupt, "a name that is not in the record");
     return {};
   }
-  Hlc hlc(std::uint64_t back) const { return {commit_.hlc.value - back}; }
+  /// Of what its writer had met: not after the record.
+  Hlc hlc(std::uint64_t back) {
+    if (back > commit_.hlc.value) fail(Reason::kCorrupt, "an hlc after the record's own");
+    return {commit_.hlc.value - back};
+  }
+  /// The parts of a row's key, which a NUL keeps apart.
+  template <class Op>
+  void place(wire::Operation& op, Op& to, std::string Op::*key) {
+    to.ns = name(op.ns());
+    to.*key = std::move(*op.mutable_key());
+    bool apart = !to.ns.empty() && to.ns.find('\0') == std::string::npos && !(to.*key).empty() &&
+                 (to.*key).find('\0') == std::string::npos;
+    if (!apart) fail(Reason::kCorrupt, "a namespace or key that nobody can have");
+  }
   WallMs wall(std::int64_t after) const {
     // Of hostile bytes the sum may overflow, which only unsigned numbers may.
     return {static_cast<std::int64_t>(static_cast<std::uint64_t>(commit_.hlc.wall().value) +
@@ -88,7 +101,8 @@ class Decoder {
   Journal journal(const Message& from) {
     return {node(from), {from.incarnation()}};
   }
-  store::GoId go(const wire::Go& from) { return {node(from), hlc(from.back())}; }
+  /// A go may come in by its token before its claim was met, and be ahead by what clocks may differ.
+  store::GoId go(const wire::Go& from) { return {node(from), {commit_.hlc.value - from.back()}}; }
   store::Context context(const google::protobuf::RepeatedField<std::uint64_t>& pairs) {
     store::Context ctx;
     if (pairs.size() % 2 != 0) fail(Reason::kCorrupt, "half an entry in a context");
@@ -112,8 +126,7 @@ class Decoder {
 
 void Decoder::put(wire::Operation& op) {
   auto& to = add<store::Put>();
-  to.ns = name(op.ns());
-  to.key = std::move(*op.mutable_key());
+  place(op, to, &store::Put::key);
   to.value = std::move(*op.mutable_put());
   to.ctx = context(op.ctx());
   if (op.has_expires_after_ms()) to.expires_at = wall(op.expires_after_ms());
@@ -121,16 +134,14 @@ void Decoder::put(wire::Operation& op) {
 
 void Decoder::del(wire::Operation& op) {
   auto& to = add<store::Delete>();
-  to.ns = name(op.ns());
-  to.key = std::move(*op.mutable_key());
+  place(op, to, &store::Delete::key);
   to.ctx = context(op.ctx());
 }
 
 void Decoder::claim(wire::Operation& op) {
   const wire::Claim& from = op.claim();
   auto& claim_op = add<store::ClaimOp>();
-  claim_op.ns = name(op.ns());
-  claim_op.id = std::move(*op.mutable_key());
+  place(op, claim_op, &store::ClaimOp::id);
   claim_op.node = node(from);
   store::Claim& to = claim_op.claim;
   to.go = hlc(from.go_back());
@@ -151,8 +162,7 @@ void Decoder::claim(wire::Operation& op) {
 void Decoder::outcome(wire::Operation& op) {
   wire::Outcome& from = *op.mutable_outcome();
   auto& outcome_op = add<store::OutcomeOp>();
-  outcome_op.ns = name(op.ns());
-  outcome_op.id = std::move(*op.mutable_key());
+  place(op, outcome_op, &store::OutcomeOp::id);
   store::Outcome& to = outcome_op.outcome;
   to.go = go(from.go());
   fixed(from.fingerprint(), to.fingerprint);
@@ -173,8 +183,7 @@ void Decoder::outcome(wire::Operation& op) {
 void Decoder::duplicate(wire::Operation& op) {
   const wire::Duplicate& from = op.duplicate();
   auto& to = add<store::DuplicateOp>().duplicate;
-  to.ns = name(op.ns());
-  to.id = std::move(*op.mutable_key());
+  place(op, to, &store::Duplicate::id);
   to.loser = go(from.loser());
   to.winner = go(from.winner());
   to.possible = from.possible();

@@ -45,6 +45,7 @@ void JournalReader::rewind(std::optional<StoredCursor> cursor) {
   waits_for_.reset();
   skip_.reset();
   gaps_.clear();
+  behind_gap_.clear();
   own_found_.reset();
   rolled_back_ = resumed_ = at_end_ = has_been_at_end_ = false;
   reopen_at_.reset();
@@ -62,16 +63,22 @@ Result<void> JournalReader::resume(std::optional<Offset> skip) {
   }
   skip_ = skip;
   resumed_ = true;
+  refused_.reset();
   waits_for_.reset();
   open(parked_->offset);
   return {};
 }
 
+void JournalReader::refuse(Offset offset, const Error& why) {
+  auto reason = why.slug == "cloned_node" ? ParkReason::kClonedNode : ParkReason::kCorrupt;
+  refused_ = Refused{offset, reason, why.detail};
+}
+
 std::vector<JournalEvent> JournalReader::poll(std::size_t max_records, std::size_t max_bytes,
                                               const PollFacts& facts) {
   begin_poll(facts);
-  for (std::size_t looked = 0; looked < max_records && given_bytes_ < max_bytes && !must_wait(facts);
-       ++looked) {
+  std::size_t looked = 0;
+  for (; looked < max_records && given_bytes_ < max_bytes && !must_wait(facts); ++looked) {
     if (fetched_at_ == fetched_.size() && !fetch(max_records - looked, facts)) break;
     // By value: losing the cursor forgets what was fetched.
     ReadEvent event = std::move(fetched_[fetched_at_++]);
@@ -79,6 +86,7 @@ std::vector<JournalEvent> JournalReader::poll(std::size_t max_records, std::size
     fetched_[--fetched_at_] = std::move(event);
     break;
   }
+  stopped_at_limit_ = looked == max_records || given_bytes_ >= max_bytes;
   return end_poll(facts);
 }
 
@@ -99,6 +107,9 @@ std::vector<JournalEvent> JournalReader::end_poll(const PollFacts& facts) {
     events_.emplace_back(FoundOwnEvent{*own_found_});
   std::optional<StoredCursor> now;
   if (next_) now = StoredCursor{*next_, kafka_cluster_id_};
+  for (const auto& [journal, behind] : behind_gap_) {
+    if (now) now->next = std::min(now->next, behind.first);
+  }
   if (now && now != position_) {
     position_ = now;
     events_.emplace_back(PositionEvent{*now});
@@ -153,6 +164,8 @@ void JournalReader::lose_cursor(const std::string& reason, const PollFacts& fact
   }
   if (parked_) unpark();
   skip_.reset();
+  behind_gap_.clear();  // offsets of what is no more
+  refused_.reset();
   reader_.reset();
   forget_fetched();
   next_.reset();
@@ -193,6 +206,10 @@ JournalReader::Next JournalReader::take_record(const Record& record, const PollF
     bool newer = decoded.error().reason == Undecodable::Reason::kNewerFormat;
     auto reason = newer ? ParkReason::kNewerFormat : ParkReason::kCorrupt;
     return park({reason, std::nullopt, Seq{}, record.offset, facts.here.wall, decoded.error().detail, ""});
+  }
+  if (refused_ && refused_->offset == record.offset) {
+    return park({refused_->reason, decoded->commit.journal(), decoded->commit.seq, record.offset,
+                 facts.here.wall, refused_->detail, ""});
   }
   Decoded ours{std::move(decoded->commit), {}, record.offset, record.bytes.size()};
   ours.facts = {decoded->cluster, ours.commit.seq, ours.commit.hlc, crc_of(record.bytes)};
@@ -242,7 +259,7 @@ JournalReader::Next JournalReader::take_decoded(Decoded& record, const PollFacts
       apply(record, incarnation);
       break;
     case Verdict::kGap:
-      flag_gap(commit, incarnation.applied.seq);
+      flag_gap(commit, incarnation.applied.seq, record.offset);
       break;
     case Verdict::kDuplicate:
       ++counts_.duplicates;
@@ -266,14 +283,19 @@ void JournalReader::apply(Decoded& record, IncarnationFacts& incarnation) {
   }
   crcs_[journal].add(record.facts.seq, record.facts.crc);
   gaps_.erase(journal);
+  if (auto behind = behind_gap_.find(journal);
+      behind != behind_gap_.end() && record.facts.seq >= behind->second.highest)
+    behind_gap_.erase(behind);
   ++counts_.applied;
   given_bytes_ += record.bytes;
   events_.emplace_back(ApplyEvent{std::move(record.commit), record.offset, record.bytes});
 }
 
-void JournalReader::flag_gap(const store::Commit& commit, Seq applied) {
+void JournalReader::flag_gap(const store::Commit& commit, Seq applied, Offset at) {
   ++counts_.behind_gap;
   gaps_[commit.journal()] = applied.next();
+  BehindGap& behind = behind_gap_.try_emplace(commit.journal(), BehindGap{at, commit.seq}).first->second;
+  behind.highest = std::max(behind.highest, commit.seq);
   if (!commit.tick) return;
   events_.emplace_back(
       GapTickEvent{commit.journal(), commit.seq, commit.tick->gaps, commit.tick->lowest_kept});
@@ -281,12 +303,14 @@ void JournalReader::flag_gap(const store::Commit& commit, Seq applied) {
 
 /// What is missing of a journal that is over ends where we may apply to.
 void JournalReader::forget_closed_gaps(const PollFacts& facts) {
-  std::erase_if(gaps_, [&](const auto& gap) {
-    const IncarnationFacts& known = facts_of(gap.first, facts);
+  auto closed = [&](const Journal& journal, Seq wanted) {
+    const IncarnationFacts& known = facts_of(journal, facts);
     bool complete =
         known.state == IncarnationState::kOver && known.limit && known.applied.seq >= *known.limit;
-    return complete || known.applied.seq >= gap.second;
-  });
+    return complete || known.applied.seq >= wanted;
+  };
+  std::erase_if(gaps_, [&](const auto& gap) { return closed(gap.first, gap.second); });
+  std::erase_if(behind_gap_, [&](const auto& gap) { return closed(gap.first, gap.second.highest); });
 }
 
 IncarnationFacts& JournalReader::facts_of(const Journal& journal, const PollFacts& facts) {

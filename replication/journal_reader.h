@@ -126,6 +126,9 @@ class JournalReader {
   /// it. `invalid` when nothing is parked, or not there.
   Result<void> resume(std::optional<Offset> skip);
 
+  /// The record at `offset` could not be applied: it parks, with this reason, also when it is read again.
+  void refuse(Offset offset, const Error& why);
+
   const NodeName& node() const { return node_; }
   const std::optional<Parked>& parked() const { return parked_; }
   /// First missing seq of each incarnation behind a gap, for our ticks.
@@ -133,6 +136,10 @@ class JournalReader {
   /// Everything that was in the topic at some moment since it was opened has been looked at, and nothing came
   /// since.
   bool at_end() const { return at_end_; }
+  /// Everything that was read is applied; nothing stands behind a gap.
+  bool whole() const { return behind_gap_.empty(); }
+  /// The newest poll looked at as much as it might: there may be more to be had at once.
+  bool stopped_at_limit() const { return stopped_at_limit_; }
   /// It has been at the end since it was constructed or rewound.
   bool has_been_at_end() const { return has_been_at_end_; }
   /// The cursor that was given last.
@@ -179,7 +186,7 @@ class JournalReader {
   Next take_own(const Decoded& record, const PollFacts& facts);
   void count_own(Seq seq, Seq published);
   void apply(Decoded& record, IncarnationFacts& incarnation);
-  void flag_gap(const store::Commit& commit, Seq applied);
+  void flag_gap(const store::Commit& commit, Seq applied, Offset at);
   void forget_closed_gaps(const PollFacts& facts);
   IncarnationFacts& facts_of(const Journal& journal, const PollFacts& facts);
   Next park(Parked parked);
@@ -208,6 +215,20 @@ class JournalReader {
   bool resumed_ = false;
   std::optional<Offset> skip_;
   std::map<Journal, Seq> gaps_;
+  // Records behind a gap that were read and not applied. The position given stays at the first of them until
+  // all are applied, so that a restart meets them again.
+  struct BehindGap {
+    Offset first;
+    Seq highest;
+  };
+  std::map<Journal, BehindGap> behind_gap_;
+  struct Refused {
+    Offset offset;
+    ParkReason reason = ParkReason::kCorrupt;
+    std::string detail;
+  };
+  std::optional<Refused> refused_;
+  bool stopped_at_limit_ = false;
   std::map<Journal, AppliedCrcs> crcs_;
   std::optional<Seq> own_found_;  // until the end is met: what readers have of our own commits
   bool rolled_back_ = false;

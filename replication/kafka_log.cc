@@ -636,7 +636,7 @@ class KafkaAppender final : public Appender {
     rd_kafka_resp_err_t error = rd_kafka_last_error();
     if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) return false;
     if (error == RD_KAFKA_RESP_ERR__FATAL) note_fatal();
-    refused_.push_back({tag, text_of(error)});
+    refused_.push_back({tag, text_of(error), std::nullopt});
     core_->owner.wake();
     return true;
   }
@@ -661,6 +661,7 @@ class KafkaAppender final : public Appender {
       DeliveryReport& report = out.emplace_back();
       report.tag = reinterpret_cast<std::uintptr_t>(message->_private);  // NOLINT: see append()
       if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) report.error = text_of(message->err);
+      if (!report.error && message->offset >= 0) report.offset = Offset{message->offset};
       (report.error ? core_->failed : core_->acknowledged).fetch_add(1, std::memory_order_relaxed);
     }
   }
@@ -719,6 +720,7 @@ class KafkaReader final : public Reader {
         take_error(*message, out);
         continue;
       }
+      guesses_zero_ = false;
       out.emplace_back(
           Record{{message->offset}, std::string(static_cast<const char*>(message->payload), message->len)});
       bytes += message->len;

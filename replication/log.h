@@ -24,6 +24,7 @@ namespace refrain::replication {
 struct DeliveryReport {
   std::uint64_t tag = 0;
   std::optional<std::string> error;  // none = acknowledged by all in-sync replicas
+  std::optional<Offset> offset;      // of an acknowledged one: where it stands, when Kafka said so
 };
 
 /// Writes one topic, in order, idempotently, acks=all. Destroying it drops what is in flight: those records

@@ -90,6 +90,8 @@ Result<void> Membership::replay_stored(const std::vector<std::string>& entries,
   entries_ = replay.counted();
   if (!table_.empty()) identity_.cluster = table_.cluster();
   topic_.set_cluster(identity_.cluster);
+  // Of a table that an entry of a newer program cut short nothing may be concluded.
+  if (halt_) return {};
   if (identity_.snapshot_taken && !identity_.born_alone && table_.find(identity_.self.incarnation) == nullptr)
     start_over_ = "its snapshot is of a member that had not read of its join";
   if (!own) return {};
@@ -134,7 +136,7 @@ MembershipStep Membership::step(const Facts& facts) {
 
   Mode now = mode();
   auto entry = wanted(now, facts, out);
-  if (start_over_) {
+  if (start_over_ && !halt_) {
     out = {};
     out.start_over = StartOver{*start_over_, identity_.former};
     remember(out.start_over->former, identity_.self.incarnation);

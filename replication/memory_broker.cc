@@ -67,6 +67,14 @@ void MemoryBroker::replace_cluster() {
   wake(wakers);
 }
 
+void MemoryBroker::move_to_mirror() {
+  std::unique_lock lock(mutex_);
+  ++cluster_;
+  auto wakers = wakers_;
+  lock.unlock();
+  wake(wakers);
+}
+
 void MemoryBroker::inject(const std::string& topic, std::string bytes) {
   std::unique_lock lock(mutex_);
   if (Topic* found = find(topic)) write(*found, bytes);
@@ -126,7 +134,8 @@ MemoryBroker::Topic& MemoryBroker::make(const std::string& topic, bool for_ever)
   return entry->second;
 }
 
-void MemoryBroker::write(Topic& topic, std::string_view bytes) {
+Offset MemoryBroker::write(Topic& topic, std::string_view bytes) {
+  Offset at{topic.first + static_cast<std::int64_t>(topic.records.size())};
   topic.records.emplace_back(bytes);
   topic.bytes += bytes.size();
   while (!topic.for_ever && topic.bytes > retained_bytes_ && topic.records.size() > 1) {
@@ -134,6 +143,7 @@ void MemoryBroker::write(Topic& topic, std::string_view bytes) {
     topic.records.pop_front();
     ++topic.first;
   }
+  return at;
 }
 
 void MemoryBroker::some_late_records_arrive() {

@@ -68,6 +68,7 @@ class MemoryBroker {
   void truncate_front(const std::string& topic, Offset first_kept);
   void truncate_back(const std::string& topic, Offset first_lost);  // a reader behind the end may not notice
   void replace_cluster();                                           // no topics, another Kafka cluster id
+  void move_to_mirror();                                            // the same topics, another Kafka cluster id
   void inject(const std::string& topic, std::string bytes);         // as by a stranger
   void flip_bit(const std::string& topic, Offset offset, std::size_t bit);
 
@@ -109,7 +110,7 @@ class MemoryBroker {
   std::uint64_t draw(std::uint64_t below);
   Topic* find(const std::string& topic);
   Topic& make(const std::string& topic, bool for_ever);
-  void write(Topic& topic, std::string_view bytes);
+  Offset write(Topic& topic, std::string_view bytes);  // where it stands
   void some_late_records_arrive();
 
   /// To be called after the lock: wakers that watch were copied under it.

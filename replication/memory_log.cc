@@ -88,15 +88,15 @@ class MemoryAppender final : public Appender {
     MemoryBroker::Topic* topic = broker.find(topic_);
     if (topic == nullptr) return report(record.tag, "the topic does not exist");
     if (broker.chance(faults.record_lost, "record_lost")) return report(record.tag, "the request was lost");
-    broker.write(*topic, record.bytes);
+    Offset at = broker.write(*topic, record.bytes);
     if (broker.chance(faults.written_twice, "written_twice")) broker.write(*topic, record.bytes);
     if (broker.chance(faults.written_but_failed, "written_but_failed"))
       return report(record.tag, "the answer was lost");
-    report(record.tag, std::nullopt);
+    reports_.push_back({record.tag, std::nullopt, at});
   }
 
-  void report(std::uint64_t tag, std::optional<std::string> error) {
-    reports_.push_back({tag, std::move(error)});
+  void report(std::uint64_t tag, std::string error) {
+    reports_.push_back({tag, std::move(error), std::nullopt});
   }
 
   std::shared_ptr<Link> link_;

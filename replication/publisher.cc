@@ -32,6 +32,15 @@ void Publisher::start(Seq published, Seq newest) {
   next_ = published.next();
 }
 
+void Publisher::start_over(Seq published, Seq newest) {
+  clear_flight();
+  ready_.clear();
+  ready_bytes_ = 0;
+  republish_until_.reset();
+  published_at_.reset();
+  start(published, newest);
+}
+
 void Publisher::offer(Seq seq, std::string bytes) {
   REFRAIN_ASSERT(seq == newest_.next(), "commits are offered in seq order");
   newest_ = seq;
@@ -52,6 +61,7 @@ void Publisher::found_in_topic(Seq up_to) {
   if (up_to <= published_) return;
   clear_flight();
   published_ = up_to;
+  published_at_.reset();
   go_back_to(published_.next());
 }
 
@@ -59,6 +69,7 @@ void Publisher::republish_from(Seq first_missing) {
   if (first_missing.value == 0 || first_missing >= next_) return;  // still to be sent anyway
   if (republish_until_ && first_missing >= republish_from_) return;
   for (Sent& sent : flight_) sent.counts = false;
+  if (published_ >= first_missing) published_at_.reset();
   published_ = std::min(published_, Seq{first_missing.value - 1});
   republish_from_ = published_.next();  // what is in flight counts no more, so it goes again too
   republish_until_ = std::max(Seq{next_.value - 1}, republish_until_.value_or(Seq{}));
@@ -101,6 +112,7 @@ bool Publisher::take(const DeliveryReport& report, SteadyNs now) {
     return false;
   }
   sent.acknowledged = true;
+  sent.at = report.offset;
   if (REFRAIN_PLANTED(ack_with_hole))
     for (std::uint64_t tag = first_tag_; tag < report.tag; ++tag)
       flight_[tag - first_tag_].acknowledged = true;
@@ -116,6 +128,7 @@ void Publisher::drop_acknowledged() {
     if (!sent.counts) continue;
     REFRAIN_ASSERT(sent.seq == published_.next(), "commits are acknowledged in seq order");
     published_ = sent.seq;
+    published_at_ = sent.at;
   }
 }
 
@@ -159,7 +172,7 @@ void Publisher::send(SteadyNs now) {
       if (flight_.empty()) fail(now, "the log takes nothing although nothing is in flight");
       return;
     }
-    flight_.push_back({row.seq});
+    flight_.emplace_back().seq = row.seq;
     ready_bytes_ -= row.bytes.size();
     ready_.pop_front();
     next_ = next_.next();
@@ -207,6 +220,7 @@ void Publisher::skip_to(Seq first_kept) {
   REFRAIN_ASSERT(first_kept > next_ && next_ == published_.next(), "only what is stable may be passed over");
   next_ = first_kept;
   published_ = Seq{first_kept.value - 1};
+  published_at_.reset();
 }
 
 std::optional<SteadyNs> Publisher::wakes_at(SteadyNs now) const {

@@ -68,6 +68,9 @@ class Publisher {
   /// Once, before anything else: what was stored, and the newest synced commit.
   void start(Seq published, Seq newest);
 
+  /// The journal begins again, of a new incarnation: what was to be sent is not.
+  void start_over(Seq published, Seq newest);
+
   /// A commit that was just synced; the one after the newest. Cheap, never refused.
   void offer(Seq seq, std::string bytes);
 
@@ -95,13 +98,16 @@ class Publisher {
 
   /// Everything up to this is acknowledged by Kafka (or was stable, and left the outbox).
   Seq published() const { return published_; }
+  /// Where the record of published() stands in the topic; none while that is not known.
+  std::optional<Offset> published_at() const { return published_at_; }
   PublisherReport report(SteadyNs now) const;
 
  private:
   struct Sent {
     Seq seq;
     bool acknowledged = false;
-    bool counts = true;  // false: sent before a republish_from(), which sends it again
+    std::optional<Offset> at;  // of an acknowledged one, when that is known
+    bool counts = true;        // false: sent before a republish_from(), which sends it again
   };
 
   void take_reports(SteadyNs now);
@@ -126,6 +132,7 @@ class Publisher {
 
   bool allowed_ = false;
   Seq published_;
+  std::optional<Offset> published_at_;
   Seq newest_;
   Seq next_{1};                  // the next to be sent
   std::deque<OutboxRow> ready_;  // next_, next_ + 1, ... as far as held in memory

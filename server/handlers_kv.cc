@@ -70,7 +70,7 @@ Response read_answer(Door& door, Request& request, const std::string& ns, const 
   auto read = door.api().get(ns, key);
   if (!read) return problem(read.error());
   if (!read->has_value()) {
-    store::join(request.session, door.api().applied());
+    store::join(request.session, door.api().seen());
     return problem(
         not_found("There is no such key here. A write in another region may still be on its way."));
   }
@@ -98,7 +98,7 @@ std::string scan_json(const node::ScanAnswer& page, bool values) {
     json.end_object();
   }
   json.end_array().key("after");
-  page.more && !page.items.empty() ? json.value(page.items.back().key) : json.null();
+  page.after ? json.value(*page.after) : json.null();
   json.end_object();
   return json.take();
 }

@@ -72,7 +72,7 @@ void show_request(Door& door, const RequestPtr& request, Reply reply) {
   when_covered(door, request, wait, reply, [=, &door] {
     const auto found = door.api().request(ns, id, fingerprint);
     if (!found) return reply(problem(found.error()));
-    store::join(request->session, door.api().applied());
+    store::join(request->session, door.api().seen());
     if (!found->has_value())
       return reply(problem(not_found("There is no such request here: nobody began it, or it is over.")));
     JsonWriter json;

@@ -118,27 +118,6 @@ ConflictVersion side_of(const KvRecord& record, std::uint64_t cap) {
 
 constexpr std::size_t kIdSize = 32;
 
-/// The first `limit` ids after `after`. A namespace's rows stand in order of key, so all are looked at and
-/// few kept.
-Result<std::vector<std::string>> ids_under(const View& view, std::string_view ns, std::string_view key,
-                                           std::string_view after, std::size_t limit) {
-  std::string prefix = ns.empty() ? "i" : key_prefix('k', ns, key);
-  if (!ns.empty() && !key.empty()) prefix.push_back('\0');
-  std::set<std::string, std::less<>> ids;
-  auto cursor = view.cursor(Family::kConflicts);
-  for (cursor->seek(ns.empty() ? id_row(after) : prefix);
-       cursor->valid() && cursor->key().starts_with(prefix) && cursor->key().size() > kIdSize;
-       cursor->next()) {
-    std::string_view id = cursor->key().substr(cursor->key().size() - kIdSize);
-    if (!after.empty() && id <= after) continue;
-    ids.emplace(id);
-    if (ids.size() > limit) ids.erase(std::prev(ids.end()));
-    if (ns.empty() && ids.size() == limit) break;
-  }
-  if (auto status = cursor->status(); !status) return status.error();
-  return std::vector<std::string>(ids.begin(), ids.end());
-}
-
 }  // namespace
 
 std::string conflict_id(std::string_view ns, std::string_view key, const Version& a, const Version& b) {
@@ -299,18 +278,38 @@ Result<bool> ConflictLog::is_open(const View& view, const Conflict& conflict) {
   return std::find(open->losers.begin(), open->losers.end(), conflict.loser.version) != open->losers.end();
 }
 
-Result<std::vector<Conflict>> ConflictLog::list(const View& view, std::string_view ns, std::string_view key,
-                                                std::string_view after, std::size_t limit) {
-  if (limit == 0) return std::vector<Conflict>();
-  auto ids = ids_under(view, ns, key, after, limit);
-  if (!ids) return ids.error();
-  std::vector<Conflict> found;
-  for (const std::string& id : *ids) {
-    auto conflict = get(view, id);
-    if (!conflict) return conflict.error();
-    if (*conflict) found.push_back(std::move(**conflict));
+Result<ConflictPage> ConflictLog::list(const View& view, std::string_view ns, std::string_view key,
+                                       std::string_view after, bool only_open, std::size_t limit) {
+  constexpr std::size_t kLookedAt = 10'000;
+  std::string prefix = ns.empty() ? "i" : key_prefix('k', ns, key);
+  if (!ns.empty() && !key.empty()) prefix.push_back('\0');
+  std::string position;
+  if (!after.empty()) {
+    auto row = base64url_decode(after);
+    if (!row || !row->starts_with(prefix)) return invalid("invalid", "`after` is not from this list.");
+    position = std::move(*row);
   }
-  return found;
+  ConflictPage page;
+  auto cursor = view.cursor(Family::kConflicts);
+  std::size_t looked_at = 0;
+  for (cursor->seek(position.empty() ? prefix : position);
+       cursor->valid() && cursor->key().starts_with(prefix) && cursor->key().size() > kIdSize;
+       cursor->next()) {
+    if (cursor->key() == position) continue;
+    if (page.items.size() == limit || looked_at++ == kLookedAt) {
+      page.after = base64url_encode(position);
+      break;
+    }
+    position = std::string(cursor->key());
+    auto conflict = get(view, cursor->key().substr(cursor->key().size() - kIdSize));
+    if (!conflict) return conflict.error();
+    if (!*conflict) continue;
+    auto open = is_open(view, **conflict);
+    if (!open) return open.error();
+    if (*open || !only_open) page.items.push_back({std::move(**conflict), *open});
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return page;
 }
 
 }  // namespace refrain::store

@@ -46,6 +46,15 @@ struct Conflict {
   bool operator==(const Conflict&) const = default;
 };
 
+struct ListedConflict {
+  Conflict conflict;
+  bool open = false;
+};
+struct ConflictPage {
+  std::vector<ListedConflict> items;
+  std::optional<std::string> after;  // opaque; none = the end
+};
+
 std::string conflict_id(std::string_view ns, std::string_view key, const Version& a, const Version& b);
 std::string encode(const Conflict& conflict);
 std::optional<Conflict> decode_conflict(std::string_view bytes);
@@ -84,9 +93,10 @@ class ConflictLog {
   static Result<std::uint64_t> open_for(const View& view, std::string_view ns, std::string_view key,
                                         const Version& current);
   static Result<bool> is_open(const View& view, const Conflict& conflict);
-  /// In order of id; of one namespace or key where these are given.
-  static Result<std::vector<Conflict>> list(const View& view, std::string_view ns, std::string_view key,
-                                            std::string_view after, std::size_t limit);
+  /// In order of id; of one namespace or key, where these are given, in order of key. kInvalid for an `after`
+  /// that no page gave. Bounded work: a page looks at 10,000 conflicts at the most and may be short.
+  static Result<ConflictPage> list(const View& view, std::string_view ns, std::string_view key,
+                                   std::string_view after, bool only_open, std::size_t limit);
 
  private:
   Result<bool> keep(Draft& draft, const std::string& ns, const std::string& key,

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "store/files.h"
+#include "store/rocks_files.h"
 
 namespace refrain::store {
 namespace {
@@ -40,6 +41,11 @@ Error newer(const std::string& path, const DirectoryInfo& info) {
                    ". Start the newer program, or use another directory."};
 }
 
+Error lost_store(const std::string& path) {
+  return corrupt("The data directory " + path + " has lost its store: " + path + "/db is missing. " +
+                 rebuild_advice(path + "/db"));
+}
+
 Error damaged_format(const std::string& path) {
   return corrupt("The file " + format_path(path) +
                  " cannot be read. Move the directory aside and rebuild the node from its peers.");
@@ -47,7 +53,7 @@ Error damaged_format(const std::string& path) {
 
 std::string text_of(const DirectoryInfo& info) {
   return "format " + std::to_string(info.format) + "\noldest_reader " + std::to_string(info.oldest_reader) +
-         "\ncluster " + info.cluster + "\nnode " + info.node + "\n";
+         "\ncluster " + info.cluster + "\nnode " + info.node + "\n" + (info.born ? "born 1\n" : "");
 }
 
 bool take_number(std::string_view text, std::uint32_t& out) {
@@ -71,6 +77,7 @@ std::optional<DirectoryInfo> parse(std::string_view text) {
     if (name == "oldest_reader" && !take_number(value, info.oldest_reader)) return std::nullopt;
     if (name == "cluster") info.cluster = value;
     if (name == "node") info.node = value;
+    if (name == "born") info.born = value == "1";
   }
   if (info.format == 0 || info.oldest_reader == 0) return std::nullopt;
   return info;
@@ -97,18 +104,6 @@ void say_who_holds(int fd) {
   std::string pid = std::to_string(::getpid()) + "\n";
   // Only for the message that a second process prints: without it that message says less.
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) return;
-}
-
-std::string gone_path(const std::string& path) {
-  return path + "/db.gone";
-}
-
-/// Removes what an earlier clear_engine() left.
-Result<void> sweep(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(gone_path(path), error);
-  if (error) return unusable(gone_path(path), error.message());
-  return {};
 }
 
 Result<bool> is_empty(const std::string& path) {
@@ -154,10 +149,12 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
   if (error) return unusable(path, error.message());
   auto fd = lock(path);
   if (!fd) return fd.error();
-  std::unique_ptr<DataDir> directory(new DataDir(path, *fd, false));
+  std::unique_ptr<DataDir> directory(new DataDir(path, *fd));
   auto info = inspect(path);
   if (info) {
     if (auto ours = check_owner(path, *info, node, cluster); !ours) return ours.error();
+    if (info->born && !fs::exists(directory->engine_path(), error)) return lost_store(path);
+    directory->info_ = std::move(*info);
   } else if (info.error().code == Code::kNotFound) {
     auto empty = is_empty(path);
     if (!empty) return empty.error();
@@ -167,15 +164,26 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
           "The directory " + path +
               " has files in it but no FORMAT: it is no refrain data directory. Name an empty one.");
     }
-    DirectoryInfo ours{kStoreFormat, kStoreOldestReader, node, cluster};
-    if (auto written = write_file_durably(format_path(path), text_of(ours)); !written) return written.error();
-    directory->made_ = true;
+    directory->info_ = {kStoreFormat, kStoreOldestReader, node, cluster, false};
+    if (auto written = write_file_durably(format_path(path), text_of(directory->info_)); !written)
+      return written.error();
+    if (auto synced = sync_directory_of(fs::absolute(path).lexically_normal().string()); !synced)
+      return synced.error();
   } else {
     return info.error();
   }
-  if (auto swept = sweep(path); !swept) return swept.error();
   say_who_holds(*fd);
   return directory;
+}
+
+Result<void> DataDir::note_birth() {
+  if (info_.born) return {};
+  DirectoryInfo born = info_;
+  born.born = true;
+  // Syncs the directory as well, and with it the entry of db/.
+  if (auto written = write_file_durably(format_path(path_), text_of(born)); !written) return written;
+  info_ = std::move(born);
+  return {};
 }
 
 DataDir::~DataDir() {
@@ -184,17 +192,6 @@ DataDir::~DataDir() {
 
 Result<DiskSpace> DataDir::space() const {
   return disk_space(path_);
-}
-
-Result<void> DataDir::clear_engine() {
-  std::error_code error;
-  if (fs::exists(engine_path(), error)) {
-    if (auto swept = sweep(path_); !swept) return swept;
-    // One step: half a store must never be found under its name.
-    if (::rename(engine_path().c_str(), gone_path(path_).c_str()) != 0)
-      return unusable(path_, std::strerror(errno));
-  }
-  return sweep(path_);
 }
 
 Result<DiskSpace> disk_space(const std::string& path) {

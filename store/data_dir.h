@@ -20,6 +20,7 @@ struct DirectoryInfo {
   std::uint32_t oldest_reader = kStoreOldestReader;
   std::string node;     // whose it is
   std::string cluster;  // name of the cluster
+  bool born = false;    // its store was made: without db/ it has lost it
 };
 
 struct DiskSpace {
@@ -32,8 +33,8 @@ class DataDir {
  public:
   /// Opens the directory, making it when it is missing or empty. Refused with what to do: another node's or
   /// cluster's (kInvalid), a newer format (kCorrupt newer_format, with both numbers), locked by a running
-  /// process (kUnavailable locked), a directory with other files in it (kInvalid), not readable or writable
-  /// (kUnavailable store_failed).
+  /// process (kUnavailable locked), a directory with other files in it (kInvalid), one that has
+  /// lost its store (kCorrupt), not readable or writable (kUnavailable store_failed).
   static Result<std::unique_ptr<DataDir>> open(const std::string& path, const NodeName& node,
                                                const std::string& cluster);
 
@@ -46,18 +47,17 @@ class DataDir {
 
   const std::string& path() const { return path_; }
   std::string engine_path() const { return path_ + "/db"; }
-  bool made() const { return made_; }  // by this open()
+
+  /// Its store is there, with its identity: from now on the directory is refused without it. Once the engine
+  /// is open.
+  Result<void> note_birth();
   Result<DiskSpace> space() const;
 
-  /// Removes the engine's files: a joiner starts over. The engine must be closed. Crash: the old store or
-  /// none.
-  Result<void> clear_engine();
-
  private:
-  DataDir(std::string path, int lock, bool made) : path_(std::move(path)), lock_(lock), made_(made) {}
+  DataDir(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
   std::string path_;
   int lock_;
-  bool made_;
+  DirectoryInfo info_;
 };
 
 Result<DiskSpace> disk_space(const std::string& path);

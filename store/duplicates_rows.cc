@@ -156,7 +156,9 @@ Result<DuplicatePage> list_duplicates(const View& view, std::string_view ns, std
     if (!place || !place->starts_with(prefix)) return invalid("invalid", "`after` is not from this list.");
     begin = *place;
   }
+  constexpr std::size_t kPassedOver = 10'000;
   DuplicatePage page;
+  std::size_t passed_over = 0;
   std::string last;
   auto cursor = view.cursor(Family::kDuplicates);
   for (cursor->seek(begin); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
@@ -166,7 +168,11 @@ Result<DuplicatePage> list_duplicates(const View& view, std::string_view ns, std
     std::copy(key.end() - kIdSize, key.end(), id.begin());
     auto duplicate = get_duplicate(view, id);
     if (!duplicate) return duplicate.error();
-    if (!*duplicate || ((*duplicate)->possible && !possible)) continue;
+    if (!*duplicate || ((*duplicate)->possible && !possible)) {
+      if (++passed_over < kPassedOver) continue;
+      page.after = base64url_encode(key);
+      break;
+    }
     if (page.items.size() == limit) {
       page.after = base64url_encode(last);
       break;

@@ -32,13 +32,6 @@ class File {
   int fd_;
 };
 
-Result<void> sync_directory_of(const std::string& path) {
-  std::string directory = path.substr(0, path.rfind('/'));
-  File file(directory, O_RDONLY | O_DIRECTORY);
-  if (file.fd() < 0 || ::fsync(file.fd()) != 0) return failed("Cannot sync", directory);
-  return {};
-}
-
 Result<void> write_all(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -50,6 +43,13 @@ Result<void> write_all(int fd, std::string_view bytes, const std::string& path) 
 }
 
 }  // namespace
+
+Result<void> sync_directory_of(const std::string& path) {
+  std::string directory = path.substr(0, path.rfind('/'));
+  File file(directory, O_RDONLY | O_DIRECTORY);
+  if (file.fd() < 0 || ::fsync(file.fd()) != 0) return failed("Cannot sync", directory);
+  return {};
+}
 
 Result<void> write_file_durably(const std::string& path, std::string_view bytes) {
   std::string draft = path + ".new";

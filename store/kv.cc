@@ -158,7 +158,9 @@ Context context_for_write(const std::optional<KvRecord>& current, const NodeName
 
 Result<KvPage> scan(const View& view, std::string_view ns, std::string_view prefix, std::string_view after,
                     std::size_t limit, std::size_t most_bytes, WallMs now) {
+  constexpr std::size_t kPassedOver = 10'000;
   KvPage page;
+  std::size_t passed_over = 0;
   std::string begin = kv_key(ns, std::max(prefix, after));
   std::string every = kv_key(ns, prefix);
   std::size_t skip = ns.size() + 1;
@@ -169,11 +171,15 @@ Result<KvPage> scan(const View& view, std::string_view ns, std::string_view pref
     if (!after.empty() && key <= after) continue;
     auto record = decode_kv(cursor->value());
     if (!record) return damaged(ns, key);
-    if (!record->visible(now)) continue;
+    if (!record->visible(now)) {
+      if (++passed_over < kPassedOver) continue;
+      page.after = std::string(key);
+      break;
+    }
     const std::size_t size = key.size() + record->value.size();
     // One item is always given, however large: a page must get on.
     if (page.items.size() == limit || (!page.items.empty() && bytes + size > most_bytes)) {
-      page.more = true;
+      page.after = page.items.empty() ? std::string(after) : page.items.back().key;
       break;
     }
     bytes += size;

@@ -71,10 +71,10 @@ struct KvItem {
 };
 struct KvPage {
   std::vector<KvItem> items;
-  bool more = false;
+  std::optional<std::string> after;  // where to go on; none = the end. A page may be short, even empty
 };
 /// Visible records whose keys begin with `prefix`, bytewise, after `after` (exclusive), at most `limit` and
-/// about `most_bytes`. One state.
+/// about `most_bytes`. One state. Bounded work: of rows that are not visible it passes 10,000 a page.
 Result<KvPage> scan(const View& view, std::string_view ns, std::string_view prefix, std::string_view after,
                     std::size_t limit, std::size_t most_bytes, WallMs now);
 

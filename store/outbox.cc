@@ -67,6 +67,21 @@ Result<std::optional<std::string>> Outbox::get(const View& view, Seq seq) {
   return view.get(Family::kOutbox, key_of(seq));
 }
 
+Result<bool> Outbox::move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most) {
+  auto cursor = draft.view().cursor(Family::kOutbox);
+  cursor->seek(key_of(from));
+  for (; cursor->valid() && most > 0; cursor->next(), --most) {
+    Seq seq{Reader(cursor->key()).u64()};
+    keep_aside(draft, incarnation, seq, std::string(cursor->value()));
+    draft.remove(Family::kOutbox, cursor->key());
+    stats_.commits -= 1;
+    stats_.bytes -= cursor->value().size();
+    if (stats_.lowest == seq) stats_.lowest = stats_.commits == 0 ? std::nullopt : std::optional(seq.next());
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return cursor->valid();
+}
+
 void Outbox::keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes) {
   draft.put(Family::kAside, Writer().u64(incarnation.value).u64(seq.value).take(), bytes);
 }

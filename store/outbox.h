@@ -42,6 +42,9 @@ class Outbox {
                                              std::size_t most_bytes);
   static Result<std::optional<std::string>> get(const View& view, Seq seq);
 
+  /// Moves written rows from `from` on to the void commits, at most `most` of them. True when there may be
+  /// more.
+  Result<bool> move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most);
   /// Commits that are void, kept for export.
   static void keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes);
   static Result<std::uint64_t> count_aside(const View& view);

@@ -69,7 +69,9 @@ Error open_error(const std::string& directory, const Status& status) {
         "The store in " + directory + " was written by a newer program: " + reason + ". Start that one."};
   }
   if (disk_is_full(status)) return disk_full(directory, reason);
-  if (status.IsIOError() && reason.find("lock") != std::string::npos && !status.IsPathNotFound()) {
+  bool held =
+      reason.find("While lock file") != std::string::npos || reason.find("lock hold by") != std::string::npos;
+  if (status.IsIOError() && held) {
     return unavailable("locked", "The store in " + directory + " is open in another process: " + reason +
                                      ". Stop that process first.");
   }

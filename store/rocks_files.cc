@@ -47,8 +47,8 @@ Error lost(const std::string& directory, const std::string& what) {
 std::string rebuild_advice(const std::string& directory) {
   fs::path path(directory);
   std::string data_dir = path.filename() == "db" ? path.parent_path().string() : directory;
-  return "It is not opened with less. Rebuild it from the peers: move " + data_dir +
-         " aside and start with an empty one.";
+  return "It is not opened with less. The peers have what was published: move " + data_dir +
+         " aside and start a node with an empty directory and another name.";
 }
 
 Result<void> check_files(const std::string& directory) {

@@ -164,13 +164,14 @@ std::string SnapshotWriter::finish() {
   return framed(body.bytes());
 }
 
-Result<std::unique_ptr<SnapshotLoader>> SnapshotLoader::start(Engine& engine, Identity identity) {
+Result<std::unique_ptr<SnapshotLoader>> SnapshotLoader::start(Engine& engine, Identity identity,
+                                                              Accept accept) {
   auto filled = has_rows(engine);
   if (!filled) return filled.error();
   if (*filled) return conflict("not_empty", "Only an empty store takes a snapshot. Empty it first.");
   identity.installing = true;
   if (auto marked = write_identity(engine, identity); !marked) return marked.error();
-  return std::unique_ptr<SnapshotLoader>(new SnapshotLoader(engine, std::move(identity)));
+  return std::unique_ptr<SnapshotLoader>(new SnapshotLoader(engine, std::move(identity), std::move(accept)));
 }
 
 Result<void> SnapshotLoader::feed(std::string_view bytes) {
@@ -224,6 +225,9 @@ Result<void> SnapshotLoader::take_header(std::string_view body) {
                      "; this one reads " + std::to_string(kStoreFormat) + ". Upgrade this node first."};
   }
   if (!in.done()) return damaged("its header cannot be read");
+  if (accept_) {
+    if (auto accepted = accept_(header); !accepted) return accepted;
+  }
   header_ = std::move(header);
   return {};
 }

@@ -4,6 +4,7 @@
 // not: in_snapshot().
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,8 +80,11 @@ class SnapshotWriter {
 /// says `installing`, so that the next start empties it; after that it is whole.
 class SnapshotLoader {
  public:
+  /// Whether the snapshot is the one that was asked for; its error is feed()'s, before any row came in.
+  using Accept = std::function<Result<void>(const SnapshotHeader&)>;
+
   /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity).
-  static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity);
+  static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity, Accept accept = {});
 
   /// Any piece of the stream, in order. kCorrupt for damage or what does not belong in (newer_format: made by
   /// a newer program): the loader is of no more use then, empty the store and ask again.
@@ -95,13 +99,15 @@ class SnapshotLoader {
   Result<void> finish();
 
  private:
-  SnapshotLoader(Engine& engine, Identity identity) : engine_(engine), identity_(std::move(identity)) {}
+  SnapshotLoader(Engine& engine, Identity identity, Accept accept)
+      : engine_(engine), identity_(std::move(identity)), accept_(std::move(accept)) {}
   Result<void> take_block(std::string_view body);
   Result<void> take_header(std::string_view body);
   Result<void> take_rows(std::string_view body);
   Result<void> take_end(std::string_view body);
   Engine& engine_;
   Identity identity_;
+  Accept accept_;
   std::string pending_;  // bytes of a block that is not whole yet
   std::optional<SnapshotHeader> header_;
   SnapshotTotals totals_;

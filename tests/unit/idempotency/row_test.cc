@@ -296,7 +296,8 @@ End replay_in(const std::vector<Op>& ops, const std::vector<std::size_t>& order)
       known.claim(*claim);
     } else {
       const Version& version = ops[i].version;
-      join_outcome(known.row, std::get<OutcomeOp>(ops[i].what), version, {version.node, {1}, {7}}, known.found);
+      join_outcome(known.row, std::get<OutcomeOp>(ops[i].what), version, {version.node, {1}, {7}},
+                   known.found);
     }
   }
   End end{known.row, {}};

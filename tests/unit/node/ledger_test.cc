@@ -211,5 +211,49 @@ TEST_F(LedgerTest, WhatIsForgottenOfTheOutboxStaysForgotten) {
   EXPECT_EQ(ledger_->outbox().stats().lowest, Seq{4});
 }
 
+TEST_F(LedgerTest, OneVersionWithTwoContentsIsRefusedAndNeitherIsPicked) {
+  store::Commit commit{"us", {5}, {1}, Hlc::of(wall_), {}, false, {}, {}};
+  commit.operations.push_back(Put{"ns", "k", "one", std::nullopt, {}});
+  ledger_->start(wall_);
+  ASSERT_TRUE(ledger_->apply(commit));
+  ASSERT_TRUE(ledger_->write());
+  commit.seq = {2};
+  commit.operations = {Put{"ns", "k", "two", std::nullopt, {}}};
+  ledger_->start(wall_);
+  auto applied = ledger_->apply(commit);
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().slug, "cloned_node");
+  EXPECT_FALSE(ledger_->write());
+  EXPECT_EQ(value("k"), "one");
+}
+
+TEST_F(LedgerTest, TheListOfConflictsStaysWithinItsBytesHoweverManyComeAtOnce) {
+  config_.conflicts.max_bytes = 20'000;
+  open();
+  for (std::uint64_t batch = 1; batch <= 5; ++batch) {
+    ledger_->start(wall_);
+    for (const char* node : {"us", "ap"}) {
+      store::Commit commit{node, {5},   {batch}, Hlc::of(wall_, static_cast<std::uint16_t>(batch)),
+                           {},   false, {},      {}};
+      for (int key = 0; key < 500; ++key)
+        commit.operations.push_back(Put{"ns", std::to_string(batch * 1000 + key), node, std::nullopt, {}});
+      ASSERT_TRUE(ledger_->apply(commit));
+    }
+    ASSERT_TRUE(ledger_->expire_conflicts());
+    ASSERT_TRUE(ledger_->write());
+    // What one batch brought goes with the next one.
+    EXPECT_LE(ledger_->conflicts().stats().kept, 1'100u);
+  }
+  EXPECT_GE(ledger_->conflicts().stats().dropped, 1'400u);
+}
+
+TEST_F(LedgerTest, AWriteAroundItThatFailedMakesItBeReadAgain) {
+  ledger_->start(wall_);
+  ledger_->engine_failed(Error{Code::kUnknown, "write_uncertain", "the disk failed"});
+  auto written = ledger_->write();
+  ASSERT_FALSE(written);
+  EXPECT_TRUE(ledger_->must_reload());
+}
+
 }  // namespace
 }  // namespace refrain::node

@@ -150,6 +150,15 @@ TEST(CodecReader, RefusesWhatNoWriterWrites) {
   wire::Record short_hash = good;
   short_hash.mutable_operations(0)->mutable_claim()->set_fingerprint("short");
   EXPECT_EQ(reason_of(framed(short_hash)), Reason::kCorrupt);
+  wire::Record two_keys_in_one = good;
+  two_keys_in_one.mutable_operations(0)->set_key(std::string("a\0b", 3));
+  EXPECT_EQ(reason_of(framed(two_keys_in_one)), Reason::kCorrupt) << "a NUL keeps namespace and key apart";
+  wire::Record no_key = good;
+  no_key.mutable_operations(0)->clear_key();
+  EXPECT_EQ(reason_of(framed(no_key)), Reason::kCorrupt);
+  wire::Record from_the_future = good;
+  from_the_future.set_floor_back(from_the_future.hlc() + 1);
+  EXPECT_EQ(reason_of(framed(from_the_future)), Reason::kCorrupt) << "a floor after its own record";
 }
 
 TEST(CodecDeath, AnEmptyCommitIsABrokenInvariant) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <string>
 
 #include "store/operations.h"
@@ -16,6 +17,9 @@ inline rc::Gen<NodeName> any_node() {
 }
 inline rc::Gen<std::string> any_bytes() {
   return rc::gen::arbitrary<std::string>();
+}
+inline rc::Gen<std::string> any_key() {
+  return rc::gen::nonEmpty(rc::gen::container<std::string>(rc::gen::inRange<char>(1, 127)));
 }
 inline Hlc any_hlc() {
   return {*rc::gen::arbitrary<std::uint64_t>()};
@@ -54,7 +58,7 @@ inline store::GoId any_go() {
 }
 
 inline store::ClaimOp any_claim(const NodeName& writer) {
-  store::ClaimOp op{any_ns(), *any_bytes(), *any_node(), {}};
+  store::ClaimOp op{any_ns(), *any_key(), *any_node(), {}};
   op.claim.go = any_hlc();
   op.claim.released = *rc::gen::arbitrary<bool>();
   op.claim.lease_until = any_wall();
@@ -72,7 +76,7 @@ inline store::ClaimOp any_claim(const NodeName& writer) {
 }
 
 inline store::OutcomeOp any_outcome() {
-  store::OutcomeOp op{any_ns(), *any_bytes(), {}};
+  store::OutcomeOp op{any_ns(), *any_key(), {}};
   store::Outcome& outcome = op.outcome;
   outcome.go = any_go();
   outcome.fingerprint = any_hash<16>();
@@ -93,7 +97,7 @@ inline store::OutcomeOp any_outcome() {
 }
 
 inline store::DuplicateOp any_duplicate() {
-  store::Duplicate duplicate{any_ns(), *any_bytes(), any_go(),  any_go(), *rc::gen::arbitrary<bool>(),
+  store::Duplicate duplicate{any_ns(), *any_key(), any_go(),  any_go(), *rc::gen::arbitrary<bool>(),
                              {},       {},           any_wall()};
   if (*rc::gen::arbitrary<bool>()) duplicate.loser_hash = any_hash<32>();
   if (*rc::gen::arbitrary<bool>()) duplicate.winner_hash = any_hash<32>();
@@ -103,12 +107,12 @@ inline store::DuplicateOp any_duplicate() {
 inline store::Operation any_operation(const NodeName& writer) {
   switch (*rc::gen::inRange(0, 6)) {
     case 0: {
-      store::Put put{any_ns(), *any_bytes(), *any_bytes(), {}, any_context(writer)};
+      store::Put put{any_ns(), *any_key(), *any_bytes(), {}, any_context(writer)};
       if (*rc::gen::arbitrary<bool>()) put.expires_at = any_wall();
       return put;
     }
     case 1:
-      return store::Delete{any_ns(), *any_bytes(), any_context(writer)};
+      return store::Delete{any_ns(), *any_key(), any_context(writer)};
     case 2:
       return any_claim(writer);
     case 3:
@@ -135,6 +139,27 @@ inline store::Tick any_tick() {
   return tick;
 }
 
+/// A writer has met nothing that is after its record, save gos that came by their tokens.
+inline void clamp(store::Commit& commit) {
+  auto met = [&](Hlc& hlc) { hlc = std::min(hlc, commit.hlc); };
+  auto all = [&](store::Context& ctx) {
+    for (auto& [node, hlc] : ctx) met(hlc);
+  };
+  met(commit.floor);
+  if (commit.tick) {
+    met(commit.tick->floor);
+    for (auto& [journal, applied] : commit.tick->applied) met(applied.hlc);
+  }
+  for (store::Operation& operation : commit.operations) {
+    if (auto* put = std::get_if<store::Put>(&operation)) all(put->ctx);
+    if (auto* del = std::get_if<store::Delete>(&operation)) all(del->ctx);
+    if (auto* claim = std::get_if<store::ClaimOp>(&operation)) {
+      met(claim->claim.go);
+      all(claim->claim.seen);
+    }
+  }
+}
+
 inline store::Commit any_commit() {
   store::Commit commit;
   commit.node = *any_node();
@@ -145,9 +170,10 @@ inline store::Commit any_commit() {
   commit.wants_tick = *rc::gen::arbitrary<bool>();
   if (*rc::gen::inRange(0, 4) == 0) {
     commit.tick = any_tick();
-    return commit;
+  } else {
+    for (int i = *rc::gen::inRange(1, 6); i > 0; --i) commit.operations.push_back(any_operation(commit.node));
   }
-  for (int i = *rc::gen::inRange(1, 6); i > 0; --i) commit.operations.push_back(any_operation(commit.node));
+  clamp(commit);
   return commit;
 }
 

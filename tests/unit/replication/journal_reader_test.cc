@@ -187,6 +187,53 @@ TEST_F(JournalReaderTest, GapIsFlaggedAndReadingGoesOnUntilTheSuffixComesAgain) 
   EXPECT_TRUE(reader_->gaps().empty());
 }
 
+TEST_F(JournalReaderTest, APositionBehindAGapWaitsAtItSoThatARestartMeetsTheGapAgain) {
+  write_all({1, 3, 4});
+  poll();
+  EXPECT_EQ(cursor_.next, Offset{1}) << "at the first record that was not applied";
+  EXPECT_FALSE(reader_->whole());
+  open(cursor_);
+  poll();
+  EXPECT_EQ(reader_->gaps(), (std::map<Journal, Seq>{{kEu, {2}}}));
+  write_all({2, 3});
+  poll();
+  EXPECT_TRUE(reader_->gaps().empty()) << "nothing is to be asked for";
+  EXPECT_FALSE(reader_->whole()) << "4 was read and is not applied";
+  EXPECT_EQ(cursor_.next, Offset{1});
+  write_all({4, 5});
+  poll();
+  EXPECT_TRUE(reader_->whole());
+  EXPECT_EQ(cursor_.next, Offset{7});
+}
+
+TEST_F(JournalReaderTest, WhatCouldNotBeAppliedParksAlsoWhenItIsReadAgainUntilItIsResumed) {
+  write_all({1, 2, 3});
+  auto events = reader_->poll(1000, 1 << 20, facts());
+  ASSERT_EQ(count<ApplyEvent>(events), 3u);
+  reader_->refuse(Offset{1}, corrupt("a row that it meets cannot be read"));
+  reader_->rewind(std::nullopt);
+  poll();
+  EXPECT_EQ(applied_, (Seqs{1}));
+  ASSERT_TRUE(reader_->parked());
+  EXPECT_EQ(reader_->parked()->reason, ParkReason::kCorrupt);
+  EXPECT_EQ(reader_->parked()->offset, Offset{1});
+  EXPECT_EQ(reader_->parked()->first_affected, Seq{2});
+  EXPECT_EQ(reader_->parked()->detail, "a row that it meets cannot be read");
+  ASSERT_TRUE(reader_->resume(std::nullopt));
+  poll();
+  EXPECT_EQ(applied_, (Seqs{1, 2, 3}));
+}
+
+TEST_F(JournalReaderTest, SaysWhetherItStoppedAtALimitAlsoAmongDuplicates) {
+  write_all({1, 2, 3});
+  poll();
+  for (int i = 0; i < 3; ++i) write_all({1, 2, 3});
+  poll(4);
+  EXPECT_TRUE(reader_->stopped_at_limit());
+  poll();
+  EXPECT_FALSE(reader_->stopped_at_limit());
+}
+
 TEST_F(JournalReaderTest, SecondGapBehindAFilledOneIsFlaggedAgain) {
   write_all({1, 3, 5});
   poll();

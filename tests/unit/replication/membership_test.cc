@@ -708,6 +708,18 @@ TEST(MembersLog, AnUnknownKindStopsTheNode) {
   EXPECT_EQ(world.broker->records(kMembersTopic).size(), 6U);
 }
 
+TEST(MembersLog, AnEntryOfANewerProgramInTheStoreStopsTheNodeAndEmptiesNothing) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  us.entries[0].replace(us.entries[0].find("\"found\""), 7, "\"split\"");  // what only a newer one counts
+  us.identity.snapshot_taken = true;
+  world.start(us);
+  world.run(Milliseconds{3'000});
+  EXPECT_EQ(us.mode(), Mode::kNewerFormat);
+  EXPECT_EQ(us.started_over, 0);
+}
+
 // ---- a member's life
 
 TEST(Member, ServesAtOnceAfterARestartAndPublishesOnceTheLogWasRead) {

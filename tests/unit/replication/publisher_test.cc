@@ -108,8 +108,13 @@ class PublisherTest : public ::testing::Test {
     now_ = now_ + later;
     return publisher_->step(now_);
   }
-  void acknowledge(std::size_t sent) { log_.reports.push_back({log_.sent.at(sent).tag, std::nullopt}); }
-  void refuse(std::size_t sent) { log_.reports.push_back({log_.sent.at(sent).tag, "the broker said no"}); }
+  void acknowledge(std::size_t sent) {
+    log_.reports.push_back(
+        {log_.sent.at(sent).tag, std::nullopt, Offset{static_cast<std::int64_t>(100 + sent)}});
+  }
+  void refuse(std::size_t sent) {
+    log_.reports.push_back({log_.sent.at(sent).tag, "the broker said no", std::nullopt});
+  }
   /// Fails what is in flight, or what comes into flight, until the breaker opens.
   void fail_until_open() {
     while (publisher_->report(now_).breaker != State::kOpen) {
@@ -211,8 +216,8 @@ TEST_F(PublisherTest, ReportsThatComeTwiceOrOfNobodyDoNotCount) {
   step();
   acknowledge(0);
   acknowledge(0);
-  log_.reports.push_back({999, std::nullopt});
-  log_.reports.push_back({0, std::nullopt});
+  log_.reports.push_back({999, std::nullopt, std::nullopt});
+  log_.reports.push_back({0, std::nullopt, std::nullopt});
   step();
   EXPECT_EQ(published(), Seq{1});
 }
@@ -604,6 +609,30 @@ RC_GTEST_PROP(PublisherProperty, TopicWithoutRepeatsIsTheOutboxInOrderWhateverFa
   Run run(seed);
   run.disturb(300);
   run.heal();
+}
+
+TEST_F(PublisherTest, KnowsWhereTheNewestPublishedRecordStands) {
+  start(0, 2);
+  step();
+  EXPECT_EQ(publisher_->published_at(), std::nullopt);
+  acknowledge(0);
+  acknowledge(1);
+  step();
+  EXPECT_EQ(publisher_->published_at(), Offset{101});
+  publisher_->republish_from({2});
+  EXPECT_EQ(publisher_->published_at(), std::nullopt) << "that one may be lost";
+}
+
+TEST_F(PublisherTest, AfterTheJournalBeganAgainItTakesCommitOneOfTheNew) {
+  start(0, 2);
+  step();
+  outbox_.clear();
+  publisher_->start_over({}, {});
+  offer(1);
+  step();
+  acknowledge(2);
+  step();
+  EXPECT_EQ(publisher_->published(), Seq{1});
 }
 
 }  // namespace

@@ -116,8 +116,10 @@ class FakeNode : public node::Api {
     node::ScanAnswer page;
     for (const auto& [key, read] : keys) {
       if (key.first != ns || !key.second.starts_with(prefix) || key.second <= after) continue;
-      page.more = page.items.size() == limit;
-      if (page.more) break;
+      if (page.items.size() == limit) {
+        page.after = page.items.back().key;
+        break;
+      }
       page.items.push_back({key.second, values ? read.value : "", read.version});
     }
     page.session = known_applied;
@@ -145,6 +147,7 @@ class FakeNode : public node::Api {
   }
   Result<std::optional<node::ConflictReport>> conflict(const std::string&) override { return known_conflict; }
   Vector applied() override { return known_applied; }
+  Vector seen() override { return known_applied; }
   void status(node::Done<node::StatusReport> done) override {
     later([done, this] { done(known_status); });
   }

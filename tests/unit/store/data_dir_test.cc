@@ -26,12 +26,10 @@ TEST(DataDir, IsMadeOnceAndOpenedAfter) {
   {
     auto directory = DataDir::open(path, "eu", "shop");
     ASSERT_TRUE(directory) << directory.error().detail;
-    EXPECT_TRUE((*directory)->made());
     EXPECT_GT((*directory)->space()->total_bytes, 0u);
   }
   auto directory = DataDir::open(path, "eu", "shop");
   ASSERT_TRUE(directory) << directory.error().detail;
-  EXPECT_FALSE((*directory)->made());
 }
 
 TEST(DataDir, TheFormatFilesBytesStay) {
@@ -97,25 +95,28 @@ TEST(DataDir, ACrashWhileItWasMadeLeavesOneThatCanBeMade) {
   write_whole(root / "d/FORMAT.new", "form");
   auto directory = DataDir::open(root / "d", "eu", "shop");
   ASSERT_TRUE(directory) << directory.error().detail;
-  EXPECT_TRUE((*directory)->made());
 }
 
-TEST(DataDir, ClearingTheEngineLeavesNothingOfItNotEvenAfterACrashHalfWay) {
+TEST(DataDir, OneWhoseStoreIsGoneIsRefusedInsteadOfBornAgain) {
   TemporaryDirectory root;
-  auto directory = DataDir::open(root / "d", "eu", "shop");
-  ASSERT_TRUE(directory);
-  EXPECT_TRUE((*directory)->clear_engine());  // nothing there
-  fs::create_directory((*directory)->engine_path());
-  write_whole((*directory)->engine_path() + "/CURRENT", "x");
-  fs::create_directory(root / "d/db.gone");  // of an earlier crash
-  write_whole(root / "d/db.gone/rest", "x");
-  EXPECT_TRUE((*directory)->clear_engine());
-  EXPECT_FALSE(fs::exists((*directory)->engine_path()));
-  EXPECT_FALSE(fs::exists(root / "d/db.gone"));
-  fs::create_directory(root / "d/db.gone");
-  directory->reset();
+  {
+    auto directory = DataDir::open(root / "d", "eu", "shop");
+    ASSERT_TRUE(directory);
+    fs::create_directory((*directory)->engine_path());
+    ASSERT_TRUE((*directory)->note_birth());
+    ASSERT_TRUE((*directory)->note_birth());
+  }
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
+  fs::remove(root / "d/db");
+  Error error = refusal(root / "d");
+  EXPECT_EQ(error.code, Code::kCorrupt);
+  expect_in(error, {"lost its store", "d/db", "another name"});
+}
+
+TEST(DataDir, ACrashBeforeTheStoreWasMadeLeavesOneThatCanBeOpened) {
+  TemporaryDirectory root;
+  { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }
   EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
-  EXPECT_FALSE(fs::exists(root / "d/db.gone"));
 }
 
 }  // namespace

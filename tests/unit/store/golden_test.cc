@@ -222,11 +222,11 @@ TEST_F(GoldenStore, WhatFormat1WroteIsReadToday) {
   EXPECT_EQ(**get_duplicate(view, duplicate_id(a_duplicate())), a_duplicate());
   EXPECT_EQ(**Outbox::get(view, {4711}), "commit");
   EXPECT_EQ(*Outbox::count_aside(view), 1u);
-  auto conflicts = *ConflictLog::list(view, "orders", "4711", "", 10);
+  auto conflicts = ConflictLog::list(view, "orders", "4711", "", false, 10)->items;
   ASSERT_EQ(conflicts.size(), 1u);
-  EXPECT_EQ(conflicts[0].loser.value, "unpaid");
-  EXPECT_EQ(conflicts[0].winner.value, "paid");
-  EXPECT_TRUE(*ConflictLog::is_open(view, conflicts[0]));
+  EXPECT_EQ(conflicts[0].conflict.loser.value, "unpaid");
+  EXPECT_EQ(conflicts[0].conflict.winner.value, "paid");
+  EXPECT_TRUE(conflicts[0].open);
 }
 
 TEST_F(GoldenStore, TheSnapshotStreamStays) {

@@ -182,7 +182,7 @@ TEST(Conflicts, IdsAreTheSameWhoeverComesFirst) {
   EXPECT_NE(conflict_id("ns", "k", {{1}, "a"}, {{2}, "b"}), conflict_id("nsk", "", {{1}, "a"}, {{2}, "b"}));
 }
 
-TEST(Conflicts, TheListIsPagedByIdOverAllAndWithinOneNamespaceOrKey) {
+TEST(Conflicts, TheListIsPagedByIdOverAllAndByKeyWithinOneNamespace) {
   Replica replica("reader");
   for (std::string key : {"a", "b", "c", "d", "e"}) {
     for (NodeName node : {"ap", "us"}) {
@@ -193,20 +193,23 @@ TEST(Conflicts, TheListIsPagedByIdOverAllAndWithinOneNamespaceOrKey) {
   }
   replica.flush();
   for (std::string ns : {"", "ns"}) {
-    std::vector<std::string> ids;
+    std::vector<std::string> ids, keys;
     std::string after;
-    while (true) {
-      auto page = *ConflictLog::list(*replica.engine, ns, "", after, 2);
-      if (page.empty()) break;
-      EXPECT_LE(page.size(), 2u);
-      for (const Conflict& conflict : page) ids.push_back(conflict.id);
-      after = ids.back();
-    }
+    do {
+      auto page = *ConflictLog::list(*replica.engine, ns, "", after, false, 2);
+      EXPECT_LE(page.items.size(), 2u);
+      for (const ListedConflict& listed : page.items) {
+        ids.push_back(listed.conflict.id);
+        keys.push_back(listed.conflict.key);
+      }
+      after = page.after.value_or("");
+    } while (!after.empty());
     EXPECT_EQ(ids.size(), 5u) << ns;
-    EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
+    EXPECT_TRUE(std::is_sorted(ns.empty() ? ids.begin() : keys.begin(), ns.empty() ? ids.end() : keys.end()));
   }
+  EXPECT_EQ(ConflictLog::list(*replica.engine, "ns", "", "!!", false, 2).error().code, Code::kInvalid);
   EXPECT_EQ(replica.listed("b").size(), 1u);
-  EXPECT_EQ(ConflictLog::list(*replica.engine, "n", "", "", 10)->size(), 0u);
+  EXPECT_EQ(ConflictLog::list(*replica.engine, "n", "", "", false, 10)->items.size(), 0u);
 }
 
 TEST(Conflicts, OldOnesAndThoseBeyondTheBoundAreDroppedAndCounted) {
@@ -246,7 +249,7 @@ class KvScan : public testing::Test {
     auto page = scan(*replica_.engine, "ns", prefix, after, limit, bytes, WallMs{1000});
     std::string found;
     for (const KvItem& item : page->items) found += item.key + " ";
-    return found + (page->more ? "..." : "");
+    return found + (page->after ? "..." : "");
   }
   Replica replica_{"eu"};
 };

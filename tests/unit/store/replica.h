@@ -75,7 +75,10 @@ class Replica {
   /// Written ones, in order of id.
   std::vector<Conflict> listed(const std::string& key = "") {
     flush();
-    return *ConflictLog::list(*engine, key.empty() ? "" : "ns", key, "", 1000);
+    std::vector<Conflict> found;
+    auto page = *ConflictLog::list(*engine, key.empty() ? "" : "ns", key, "", false, 1000);
+    for (ListedConflict& item : page.items) found.push_back(std::move(item.conflict));
+    return found;
   }
   std::vector<Conflict> open(const std::string& key = "") {
     std::vector<Conflict> found = listed(key);

@@ -151,5 +151,21 @@ TEST_F(OutboxRows, VoidCommitsAreKeptAside) {
   EXPECT_EQ(*Outbox::count_aside(*engine_), 2u);
 }
 
+TEST_F(OutboxRows, WhatIsVoidGoesAsideAFewAtATimeAndIsNoLongerCounted) {
+  append(1, 10);
+  EXPECT_TRUE(*outbox_.move_aside(draft_, {1}, {6}, 3));
+  flush();
+  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {6}, 100));
+  flush();
+  EXPECT_EQ(*Outbox::count_aside(*engine_), 5u);
+  EXPECT_EQ(outbox_.stats().commits, 5u);
+  EXPECT_EQ(outbox_.stats().lowest, Seq{1});
+  expect_counts_as_one_pass();
+  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {1}, 100));
+  flush();
+  EXPECT_EQ(outbox_.stats().lowest, std::nullopt);
+  expect_counts_as_one_pass();
+}
+
 }  // namespace
 }  // namespace refrain::store

@@ -292,6 +292,20 @@ TEST(Snapshot, APowerCutAtAnyPointLeavesAStoreThatSaysInstallingOrAWholeOne) {
   }
 }
 
+TEST(Snapshot, OneThatIsNotWhatWasAskedForIsRefusedBeforeAnyRowIsIn) {
+  Store source;
+  fill(source, 10);
+  Store joiner;
+  auto loader = std::move(*SnapshotLoader::start(*joiner.engine, kJoiner, [](const SnapshotHeader& header) {
+    EXPECT_FALSE(header.applied.empty());
+    return Result<void>(unavailable("unavailable", "another node answers there"));
+  }));
+  auto fed = loader->feed(joined(blocks_of(source)));
+  ASSERT_FALSE(fed);
+  EXPECT_EQ(fed.error().detail, "another node answers there");
+  EXPECT_EQ(rows_of(*joiner.engine).size(), 1u) << "the identity";
+}
+
 TEST(Snapshot, AFullDiskStopsTheLoaderWithItsReason) {
   Store source;
   fill(source, 10);

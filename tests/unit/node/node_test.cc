@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// What whole nodes do, where no part alone can show it.
+#include "node/assembly.h"
+
+#include <gtest/gtest.h>
+
+#include "small_cluster.h"
+#include "store/outbox.h"
+
+namespace refrain::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+CompleteCall completion(const std::string& id, const std::string& token) {
+  CompleteCall call;
+  call.ns = "payments";
+  call.id = id;
+  call.token = token;
+  call.response = StoredResponse{200, "text/plain", "done"};
+  return call;
+}
+
+// ---- requests at a desk
+
+TEST(Desk, ARenewalThatLengthensNothingIsAnsweredAndChangesNothing) {
+  SmallCluster world({});
+  world.start();
+  BeginCall begin = SmallCluster::begin_call("a");
+  begin.lease = 60'000ms;
+  auto go = world.begin("eu", begin);
+  world.until([&] { return go->has_value(); });
+  ASSERT_EQ(SmallCluster::said(*go), "go");
+  auto renewed = world.ask<RenewAnswer>([&](Done<RenewAnswer> done) {
+    world["eu"].node().renew({"payments", "a", (**go)->go->token, 5'000ms, {}}, done);
+  });
+  ASSERT_TRUE(renewed) << renewed.error().detail;
+  EXPECT_EQ(renewed->commit.seq, Seq{}) << "nothing had to be committed";
+  EXPECT_GT(renewed->lease, 50'000ms);
+}
+
+TEST(Desk, AnotherPayloadIsRefusedAtOnceAlsoBehindOneThatWaits) {
+  SmallCluster world({});
+  world.start();
+  ASSERT_EQ(world.begun("eu", SmallCluster::begin_call("a")), "go");
+  BeginCall waits = SmallCluster::begin_call("a");
+  waits.wait = 20'000ms;
+  auto waiter = world.begin("eu", waits);
+  BeginCall other = SmallCluster::begin_call("a", "another");
+  other.wait = 20'000ms;
+  auto refused = world.begin("eu", other);
+  world.run(200ms);
+  EXPECT_EQ(SmallCluster::said(*waiter), "nothing yet");
+  EXPECT_EQ(SmallCluster::said(*refused), "fingerprint_mismatch");
+}
+
+TEST(Desk, ALapseLetsExactlyOneOfThoseThatWaitGo) {
+  SmallCluster world({});
+  world.start();
+  BeginCall short_lease = SmallCluster::begin_call("a");
+  short_lease.lease = 1'000ms;
+  ASSERT_EQ(world.begun("eu", short_lease), "go");
+  std::vector<std::shared_ptr<std::optional<Result<BeginAnswer>>>> waiters;
+  for (int i = 0; i < 5; ++i) {
+    BeginCall waits = SmallCluster::begin_call("a");
+    waits.wait = 10'000ms;
+    waiters.push_back(world.begin("eu", waits));
+  }
+  world.run(3'000ms);
+  auto went = [&] {
+    return std::count_if(waiters.begin(), waiters.end(),
+                         [](const auto& waiter) { return SmallCluster::said(*waiter) == "go"; });
+  };
+  EXPECT_EQ(went(), 1);
+  world.run(8'000ms);
+  EXPECT_EQ(went(), 1) << "the others gave up while it ran";
+}
+
+TEST(Desk, ARepeatedCompleteNamesItsCommitAndWaitsAsItsAckAsks) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  BeginCall begin = SmallCluster::begin_call("a");
+  begin.wait = 15'000ms;
+  auto go = world.begin("eu", begin);
+  world.until([&] { return go->has_value(); });
+  ASSERT_EQ(SmallCluster::said(*go), "go");
+  auto complete = [&](const std::string& node, Ack ack) {
+    return world.ask<CompleteAnswer>([&](Done<CompleteAnswer> done) {
+      CompleteCall call = completion("a", (**go)->go->token);
+      call.ack = ack;
+      world[node].node().complete(std::move(call), done);
+    });
+  };
+  auto first = complete("eu", {});
+  ASSERT_TRUE(first) << first.error().detail;
+  auto again = complete("eu", {Ack::Kind::kAll, "", 20'000ms});
+  ASSERT_TRUE(again) << again.error().detail;
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->commit, first->commit);
+  EXPECT_TRUE(again->state == "synced" || again->state == "stable") << again->state;
+  auto elsewhere = complete("us", {Ack::Kind::kNode, "eu", 20'000ms});
+  ASSERT_TRUE(elsewhere) << elsewhere.error().detail;
+  EXPECT_EQ(elsewhere->commit, first->commit);
+}
+
+TEST(Desk, ACommitThatTakesMoreThanTheBurstPassesOnceTheBucketIsFullAndItsRefusalsTakeNothing) {
+  SmallCluster world({}, [](Config& config) { config.limits.rate["shop"] = {1, 2}; });
+  world.start();
+  auto commit = [&] {
+    return world.ask<CommitAnswer>([&](Done<CommitAnswer> done) {
+      CommitCall call;
+      for (std::string key : {"a", "b", "c"}) call.writes.push_back({"shop", key, "v", std::nullopt, {}});
+      world["eu"].node().commit(std::move(call), done);
+    });
+  };
+  EXPECT_TRUE(commit());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(commit().error().slug, "rate_limited");
+  world.run(2'100ms);
+  EXPECT_TRUE(commit());
+}
+
+TEST(Desk, AnOperatorsCompleteAndTheWorkersOwnAreOnlyPossiblyTwoRuns) {
+  SmallCluster world({});
+  world.start();
+  BeginCall begin = SmallCluster::begin_call("a");
+  begin.lease = 1'000ms;
+  begin.on_expiry = OnExpiry::kHold;
+  auto go = world.begin("eu", begin);
+  world.run(2'000ms);
+  ASSERT_EQ(SmallCluster::said(*go), "go");
+  auto resolved = world.ask<CompleteAnswer>([&](Done<CompleteAnswer> done) {
+    world["eu"].node().resolve(
+        {"payments", "a", true, StoredResponse{200, "text/plain", "as seen at the bank"}, false}, done);
+  });
+  ASSERT_TRUE(resolved) << resolved.error().detail;
+  auto late = world.ask<CompleteAnswer>([&](Done<CompleteAnswer> done) {
+    world["eu"].node().complete(completion("a", (**go)->go->token), done);
+  });
+  EXPECT_EQ(late.error().slug, "already_completed");
+  EXPECT_TRUE(world["eu"].node().duplicates("payments", "", false, 10)->items.empty()) << "nothing certain";
+  EXPECT_EQ(world["eu"].node().duplicates("payments", "", true, 10)->items.size(), 1u);
+}
+
+// ---- who may answer
+
+TEST(Reads, ANodeThatIsNoMemberYetAnswersNone) {
+  SmallCluster world({"eu", "us"});
+  ASSERT_TRUE(world["us"].start());  // nobody has founded
+  world.run(3'000ms);
+  EXPECT_EQ(world.get("us", "k"), "error no_founder");
+  EXPECT_EQ(world["us"].node().scan("shop", "", "", 10, true).error().slug, "no_founder");
+  EXPECT_EQ(world["us"].node().request("payments", "a", std::nullopt).error().slug, "no_founder");
+  world.start();
+  EXPECT_EQ(world.get("us", "k"), "none");
+}
+
+TEST(Reads, TheSessionOfAListIsNoSmallerThanWhatItShows) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "k", "v"));
+  ASSERT_TRUE(world.until([&] { return world.get("us", "k") == "v"; }));
+  auto page = world["us"].node().scan("shop", "", "", 10, false);
+  ASSERT_EQ(page->items.size(), 1u);
+  EXPECT_GE(page->session.at("eu"), page->items[0].version.hlc);
+}
+
+// ---- bad days
+
+TEST(Waiting, WhoWaitsIsRefusedLikeWhoAsksNow) {
+  SmallCluster world({});
+  world.start();
+  ASSERT_EQ(world.begun("eu", SmallCluster::begin_call("a")), "go");
+  BeginCall waits = SmallCluster::begin_call("a");
+  waits.wait = 20'000ms;
+  auto waiter = world.begin("eu", waits);
+  world.run(100ms);
+  world["eu"].set_disk_full(true);
+  world.run(3'000ms);
+  EXPECT_EQ(SmallCluster::said(*waiter), "disk_full");
+}
+
+TEST(Waiting, AtADrainABeginIsRefusedAndADurableWriteIsToldHowFarItCame) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  world["eu"].log().set_connected(false);
+  auto write = world.call<CommitAnswer>([&](Done<CommitAnswer> done) {
+    CommitCall call;
+    call.writes.push_back({"shop", "k", "v", std::nullopt, {}});
+    call.ack = {Ack::Kind::kAll, "", 60'000ms};
+    world["eu"].node().commit(std::move(call), done);
+  });
+  BeginCall begin = SmallCluster::begin_call("a");
+  begin.on_expiry = OnExpiry::kHold;
+  world.run(11'000ms);  // also past the patience for what the log held
+  ASSERT_EQ(world.begun("eu", begin), "go");
+  begin.wait = 60'000ms;
+  auto waiter = world.begin("eu", begin);
+  world.run(100ms);
+  ASSERT_FALSE(write->has_value());
+  ASSERT_FALSE(waiter->has_value());
+  world["eu"].node().drain();
+  world.run(200ms);
+  ASSERT_TRUE(write->has_value());
+  ASSERT_TRUE(**write) << (*write)->error().detail;
+  EXPECT_TRUE((**write)->timed_out);
+  EXPECT_EQ((**write)->state, "pending");
+  EXPECT_EQ(SmallCluster::said(*waiter), "draining");
+}
+
+TEST(KafkaAway, ANodeSleepsWhileNothingHappens) {
+  SmallCluster world({"eu"});
+  world.start();
+  world["eu"].log().set_connected(false);
+  world.run(5'000ms);
+  auto before = world.steps();
+  world.run(10'000ms);
+  EXPECT_LT(world.steps() - before, 1'000u) << "steps in ten idle seconds";
+}
+
+TEST(KafkaAway, AMirrorUnderAnotherClusterIdIsReadAgainAndRollsNobodyBack) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(world.put("eu", "k", std::to_string(i)));
+  ASSERT_TRUE(world.put("eu", "k", "last", {Ack::Kind::kAll, "", 20'000ms}));
+  world.broker().move_to_mirror();
+  world.run(5'000ms);
+  EXPECT_TRUE(world.all_ready());
+  auto written = world.put("eu", "k", "after", {Ack::Kind::kAll, "", 20'000ms});
+  ASSERT_TRUE(written) << written.error().detail;
+  EXPECT_FALSE(written->timed_out);
+  EXPECT_EQ(world.get("us", "k"), "after");
+}
+
+TEST(Disk, FullAtAStartItServesOnceThereIsRoom) {
+  SmallCluster world({});
+  world["eu"].set_disk_full(true);
+  ASSERT_TRUE(world["eu"].start()) << "the process stays up";
+  world.run(2'000ms);
+  EXPECT_FALSE(world.ready("eu"));
+  world["eu"].set_disk_full(false);
+  world.run(3'000ms);
+  EXPECT_TRUE(world.ready("eu"));
+  EXPECT_TRUE(world.put("eu", "k", "v"));
+}
+
+TEST(Disk, WhileItIsFullReadsStayAndNothingIsReadFromTheLog) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "k", "1", {Ack::Kind::kAll, "", 20'000ms}));
+  world["us"].set_disk_full(true);
+  world.run(2'000ms);
+  ASSERT_TRUE(world.put("eu", "k", "2"));
+  auto before = world.steps();
+  world.run(5'000ms);
+  EXPECT_LT(world.steps() - before, 2'500u) << "no hot loop";
+  EXPECT_EQ(world.get("us", "k"), "1");
+  EXPECT_EQ(world.put("us", "k", "3").error().slug, "disk_full");
+  world["us"].set_disk_full(false);
+  EXPECT_TRUE(world.until([&] { return world.get("us", "k") == "2"; }));
+}
+
+TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "k", "old", {Ack::Kind::kAll, "", 20'000ms}));
+  world["eu"].power_cut(0);
+  auto engine = store::SimEngine::open(world["eu"].disk());
+  ASSERT_TRUE(engine);
+  ASSERT_TRUE((*engine)->checkpoint("copy"));
+  auto copy = store::SimEngine::open_checkpoint(world["eu"].disk(), "copy");
+  engine->reset();
+  ASSERT_TRUE(world["eu"].start());
+  ASSERT_TRUE(world.until([&] { return world.ready("eu"); }));
+  ASSERT_TRUE(world.put("eu", "k", "new", {Ack::Kind::kAll, "", 20'000ms}));
+  world["eu"].power_cut(0);
+  world["eu"].disk() = std::move(*copy);
+  ASSERT_TRUE(world["eu"].start());
+  auto early = world.put("eu", "k", "written before it knew");
+  BeginCall begin = SmallCluster::begin_call("a");
+  begin.wait = 30'000ms;
+  auto waiter = world.begin("eu", begin);
+  ASSERT_TRUE(world.until([&] { return world.put("eu", "k", "x").has_value() == false; }));
+  EXPECT_EQ(world.put("eu", "k", "x").error().slug, "rolled_back");
+  world.run(15'000ms);
+  EXPECT_EQ(SmallCluster::said(*waiter), "rolled_back") << "no go that would count nowhere";
+  EXPECT_NE(world.get("eu", "k").substr(0, 5), "error") << "reads stay";
+  EXPECT_EQ(world.get("us", "k"), "new");
+  world["eu"].crash();
+  auto after = store::SimEngine::open(world["eu"].disk());
+  ASSERT_TRUE(after);
+  EXPECT_GE(*store::Outbox::count_aside(**after), early ? 1u : 0u);
+}
+
+TEST(Alone, ADirectoryMadeWithBrokersThatIsNoMembersTakesNoWrites) {
+  SmallCluster with_brokers({"eu"});
+  ASSERT_TRUE(with_brokers["eu"].start());  // it would found; ends before
+  with_brokers["eu"].crash();
+  SmallCluster alone({});
+  alone["eu"].disk() = std::move(with_brokers["eu"].disk());
+  auto started = alone["eu"].start();
+  ASSERT_FALSE(started);
+  EXPECT_NE(started.error().detail.find("kafka.brokers"), std::string::npos) << started.error().detail;
+}
+
+TEST(Alone, AnActiveMembersDirectoryServesWithoutBrokersAndSendsLater) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  ASSERT_TRUE(cluster.put("eu", "k", "1", {Ack::Kind::kAll, "", 20'000ms}));
+  cluster["eu"].crash();
+  SmallCluster alone({});
+  alone["eu"].disk() = std::move(cluster["eu"].disk());
+  alone.run(60'000ms);  // its clock is not behind the cluster's
+  ASSERT_TRUE(alone["eu"].start());
+  ASSERT_TRUE(alone.until([&] { return alone.ready("eu"); }));
+  EXPECT_EQ(alone.get("eu", "k"), "1");
+  ASSERT_TRUE(alone.put("eu", "k", "2"));
+  alone["eu"].crash();
+  cluster["eu"].disk() = std::move(alone["eu"].disk());
+  cluster.run(120'000ms);
+  ASSERT_TRUE(cluster["eu"].start());
+  EXPECT_TRUE(cluster.until([&] { return cluster.get("us", "k") == "2"; }));
+}
+
+}  // namespace
+}  // namespace refrain::node
