@@ -11,8 +11,8 @@ namespace refrain::cli {
 
 std::vector<Option> config_options();  // --config and a flag a key
 
-/// From what the arguments, the environment and the file say. None after all errors were printed; the warnings
-/// are the caller's.
+/// From what the arguments, the environment and the file say. None after all errors were printed; the
+/// warnings are the caller's.
 std::optional<LoadedConfig> load_config_or_say(Context& context, const Arguments& arguments);
 /// The same, and the warnings were printed too.
 std::optional<LoadedConfig> load_config_and_say(Context& context, const Arguments& arguments);

@@ -34,7 +34,8 @@ int serve(Context& context, const Arguments& arguments) {
   if (!loaded) return kUsage;
   const node::Config& config = loaded->config;
   server::configure_logging(config.log.level, config.log.format);
-  for (const std::string& warning : loaded->warnings) server::log(node::LogLevel::kWarn, "a setting was not used", {{"why", warning}});
+  for (const std::string& warning : loaded->warnings)
+    server::log(node::LogLevel::kWarn, "a setting was not used", {{"why", warning}});
   sigset_t signals = block_ending_signals();
   auto started = RunningNode::start(config, {arguments.has("--found"), nullptr});
   if (!started) {

@@ -30,8 +30,8 @@ class Acknowledger {
   Acknowledger(Answers& answers, AckTable& acks, const Ledger& ledger, const Replicator& replicator)
       : answers_(answers), acks_(acks), ledger_(ledger), replicator_(replicator) {}
 
-  /// Of a commit in the running batch, or of an earlier one, ours or another node's. `call` gets an Error when
-  /// the batch could not be written; it is called once, after the write.
+  /// Of a commit in the running batch, or of an earlier one, ours or another node's. `call` gets an Error
+  /// when the batch could not be written; it is called once, after the write.
   void when_done(const CommitId& id, const Ack& ack, const Moment& now,
                  std::function<void(Result<Acknowledged>)> call) {
     bool ours = Journal{id.node, id.incarnation} == ledger_.journal();

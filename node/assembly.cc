@@ -398,7 +398,10 @@ void Node::await_session(Vector session, Milliseconds wait, Done<void> caller) {
     if (auto refused = life_->replicator->reads_refusal()) return done(*refused);
     if (life_->replicator->covers(session)) {
       // What covers it may be in the running batch: readable only once that is written.
-      answers_.after_write([done = std::move(done)](const Result<void>& written) { done(written); });
+      answers_.after_write([done = std::move(done)](const Result<void>& written) {
+        if (written) return done(written);
+        done(unavailable("store_failed", "What the session has seen could not be written here. Retry."));
+      });
       return;
     }
     std::string missing = life_->replicator->describe_missing(session);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // After a start: a go for an absent id is given only once the journals' ends of that moment have been passed,
-// for a node that was away must not say go for what another region has done. A journal that is silent or parked
-// when patience is over is not waited for; the go names it.
+// for a node that was away must not say go for what another region has done. A journal that is silent or
+// parked when patience is over is not waited for; the go names it.
 #pragma once
 #include <map>
 #include <set>

@@ -174,6 +174,7 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
   auto events = own_reader_->poll(kRecordsPerStep, kBytesPerStep, own_facts(now, rules));
   if (own_reader_->stopped_at_limit()) has_more_ = true;
   for (replication::JournalEvent& event : events) take_own(now, event);
+  if (own_reader_->topic_missing()) own_topic_ready_ = false;  // to be made again
   if (own_reader_->has_been_at_end() && !own_reader_->parked()) {
     own_end_seen_ = true;
     own_checked_in_ = kafka;

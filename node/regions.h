@@ -77,6 +77,7 @@ class Regions final : public Replicator {
   store::Tick make_tick(Seq seq, Hlc hlc) const;
 
   // ---- words for people
+  std::string why_unsent(bool failed, const std::string& last_error) const;
   std::string why_not(const Journal& reader, const Moment& now) const;
   MemberReport member_report(Incarnation incarnation, const replication::Member& member,
                              const Moment& now) const;

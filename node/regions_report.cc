@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "node/regions.h"
+#include "store/outbox.h"
 
 namespace refrain::node {
 namespace {
@@ -143,6 +144,21 @@ std::optional<Error> Regions::must_end() const {
 
 // ---- one commit
 
+std::string Regions::why_unsent(bool failed, const std::string& last_error) const {
+  const replication::JournalReader* own = journals_.reader(self_.node);
+  if (own != nullptr && own->parked()) {
+    return fmt::format(
+        "This node publishes nothing before it has read its own journal, which is parked ({}): {}",
+        replication::park_reason_name(own->parked()->reason), own->parked()->help);
+  }
+  std::string why = journals_.own_end_seen()
+                        ? "Kafka has not acknowledged it"
+                        : "This node publishes nothing before it has read its own journal to the end";
+  if (!last_error.empty()) why += ": " + last_error;
+  return why + (failed ? ". It is sent again by itself; `refrain events retry` tries at once."
+                       : ". It goes out by itself.");
+}
+
 Result<EventReport> Regions::event(const CommitId& asked, const Moment& now) const {
   CommitId id = asked;
   if (id.incarnation.value == 0) {
@@ -166,6 +182,15 @@ Result<EventReport> Regions::event(const CommitId& asked, const Moment& now) con
   } else {
     state = replication::other_event_state(knowledge(), id);
   }
+  auto aside = store::Outbox::is_aside(ledger_.engine(), id);
+  if (!aside) return aside.error();
+  if (*aside) {
+    report.state = std::string(replication::event_state_name(replication::EventState::kVoid));
+    report.why =
+        "It was written by a directory that was older than its own journal; it counts nowhere and is kept "
+        "aside.";
+    return report;
+  }
   if (!state) return not_found(fmt::format("{} is no commit that this node knows of.", format_commit_id(id)));
   report.state = std::string(replication::event_state_name(*state));
   replication::Holders holders = replication::holders(knowledge(), id);
@@ -173,11 +198,7 @@ Result<EventReport> Regions::event(const CommitId& asked, const Moment& now) con
   report.waiting_for = std::move(holders.lacks);
   std::string& why = report.why;
   if (*state == replication::EventState::kPending || *state == replication::EventState::kFailed) {
-    why = "Kafka has not acknowledged it";
-    if (!report.last_error.empty()) why += ": " + report.last_error;
-    why += *state == replication::EventState::kFailed
-               ? ". It is sent again by itself; `refrain events retry` tries at once."
-               : ". It goes out by itself.";
+    why = why_unsent(*state == replication::EventState::kFailed, report.last_error);
   }
   for (const NodeName& node : report.waiting_for) {
     auto current = membership_->table().current(node);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "node/assembly.h"
 #include "replication/codec.h"
+#include "store/outbox.h"
 #include "store/requests_rows.h"
 
 namespace refrain::node {
@@ -147,6 +148,7 @@ StatusReport Node::status_report() {
     report.newest = ledger.books().newest;
     report.published = ledger.books().published;
     report.synced = ledger.books().synced;
+    report.void_commits = store::Outbox::count_aside(*life_->engine).value_or(0);
     report.conflicts_open = ledger.conflicts().stats().open;
     report.conflicts_dropped = ledger.conflicts().stats().dropped;
     life_->replicator->describe(report, now_);

@@ -232,7 +232,10 @@ idempotency::Freshness RequestDesk::freshness_of(const std::string& ns) const {
   // Who is read from steadily is waited for, however long it takes; only who can give nothing new is not.
   for (const NodeName& node : regions_.not_caught_up) {
     bool given_up = regions_.catch_up_patience_over && regions_.silent_or_parked.contains(node);
-    (given_up ? freshness.behind : freshness.catching_up).push_back(node);
+    if (!given_up) freshness.catching_up.push_back(node);
+    // Of our own journal a go says nothing while Kafka is away: the others' names say that.
+    bool others_too = regions_.not_caught_up.size() > 1;
+    if (given_up && !(node == parts_.config.node.name && others_too)) freshness.behind.push_back(node);
   }
   freshness.scope_differs = !ns.starts_with('_') && parts_.replicator.scope_differs(ns).has_value();
   return freshness;

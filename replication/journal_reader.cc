@@ -162,6 +162,7 @@ void JournalReader::lose_cursor(const std::string& reason, const PollFacts& fact
   } else {
     reopen_at_ = facts.now + kReopenPause;
   }
+  topic_missing_ = true;
   if (parked_) unpark();
   skip_.reset();
   behind_gap_.clear();  // offsets of what is no more
@@ -184,6 +185,7 @@ JournalReader::Next JournalReader::take(const ReadEvent& event, const PollFacts&
     return Next::kGoOn;
   }
   was_there_ = true;
+  topic_missing_ = false;
   unreachable_.reset();
   if (const auto* end = std::get_if<AtEnd>(&event)) {
     next_ = end->next;

@@ -142,6 +142,8 @@ class JournalReader {
   bool stopped_at_limit() const { return stopped_at_limit_; }
   /// It has been at the end since it was constructed or rewound.
   bool has_been_at_end() const { return has_been_at_end_; }
+  /// The topic was not there when it was looked for last.
+  bool topic_missing() const { return topic_missing_; }
   /// The cursor that was given last.
   const std::optional<StoredCursor>& position() const { return position_; }
   /// Why nothing can be read for now; none when it can.
@@ -201,8 +203,9 @@ class JournalReader {
   std::unique_ptr<Reader> reader_;
   std::string kafka_cluster_id_;       // in which the cursor means something
   std::optional<SteadyNs> reopen_at_;  // a topic that is not there is not asked for all the time
-  bool was_there_ = false;             // the topic, since the reader was opened
-  std::vector<ReadEvent> fetched_;     // what was read and is not decided yet is from fetched_at_ on
+  bool topic_missing_ = false;
+  bool was_there_ = false;          // the topic, since the reader was opened
+  std::vector<ReadEvent> fetched_;  // what was read and is not decided yet is from fetched_at_ on
   std::size_t fetched_at_ = 0;
   std::optional<Offset> next_;  // the record to be decided next
   std::optional<StoredCursor> position_;

@@ -68,8 +68,8 @@ class MemoryBroker {
   void truncate_front(const std::string& topic, Offset first_kept);
   void truncate_back(const std::string& topic, Offset first_lost);  // a reader behind the end may not notice
   void replace_cluster();                                           // no topics, another Kafka cluster id
-  void move_to_mirror();                                            // the same topics, another Kafka cluster id
-  void inject(const std::string& topic, std::string bytes);         // as by a stranger
+  void move_to_mirror();                                     // the same topics, another Kafka cluster id
+  void inject(const std::string& topic, std::string bytes);  // as by a stranger
   void flip_bit(const std::string& topic, Offset offset, std::size_t bit);
 
   // What a test or an oracle looks at.

@@ -6,6 +6,10 @@
 namespace refrain::store {
 namespace {
 
+std::string aside_key(Incarnation incarnation, Seq seq) {
+  return Writer().u64(incarnation.value).u64(seq.value).take();
+}
+
 std::string key_of(Seq seq) {
   return Writer().u64(seq.value).take();
 }
@@ -83,7 +87,13 @@ Result<bool> Outbox::move_aside(Draft& draft, Incarnation incarnation, Seq from,
 }
 
 void Outbox::keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes) {
-  draft.put(Family::kAside, Writer().u64(incarnation.value).u64(seq.value).take(), bytes);
+  draft.put(Family::kAside, aside_key(incarnation, seq), bytes);
+}
+
+Result<bool> Outbox::is_aside(const View& view, const CommitId& commit) {
+  auto row = view.get(Family::kAside, aside_key(commit.incarnation, commit.seq));
+  if (!row) return row.error();
+  return row->has_value();
 }
 
 Result<std::uint64_t> Outbox::count_aside(const View& view) {

@@ -48,6 +48,7 @@ class Outbox {
   /// Commits that are void, kept for export.
   static void keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes);
   static Result<std::uint64_t> count_aside(const View& view);
+  static Result<bool> is_aside(const View& view, const CommitId& commit);
 
  private:
   Stats stats_;

@@ -5,47 +5,20 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import unittest
 
-from cluster import Cluster, Node, PROGRAM, free_ports, wait_until
+from cluster import PROGRAM, QUICK, Cluster, Node, free_ports, wait_until
 from kafka_broker import KafkaBroker
-from shared_broker import shared_broker
-
-
-class Writer(threading.Thread):
-    """Puts numbered keys until told to stop, and remembers which were acknowledged."""
-
-    def __init__(self, node, ns="load"):
-        super().__init__(daemon=True)
-        self.node, self.ns, self.acknowledged, self.stopping = node, ns, [], threading.Event()
-
-    def run(self):
-        number = 0
-        while not self.stopping.is_set():
-            number += 1
-            if self.node.try_call("PUT", f"/v1/kv/{self.ns}/k{number}", str(number)).status == 200:
-                self.acknowledged.append(number)
-
-    def finish(self):
-        self.stopping.set()
-        self.join()
-
-
-def assert_has(test, node, writer):
-    for number in writer.acknowledged:
-        answer = node.get(writer.ns, f"k{number}")
-        test.assertEqual((answer.status, answer.body), (200, str(number).encode()), f"{node.name} k{number}")
+from shared_broker import shared_broker, shared_relays
+from writers import Runner, Writer, assert_has, versions
 
 
 class NodesDie(unittest.TestCase):
     def test_a_node_killed_under_load_comes_back_with_everything_and_nobody_misses_anything(self):
         with Cluster(shared_broker(), names=("eu", "us")).start() as cluster:
-            writer = Writer(cluster["us"])
-            writer.start()
-            wait_until(lambda: len(writer.acknowledged) > 300, 60, "300 writes")
-            cluster["us"].kill()
-            writer.finish()
+            with Writer(cluster["us"]) as writer:
+                writer.wait(300)
+                cluster["us"].kill()
             cluster["us"].start()
             assert_has(self, cluster["us"], writer)
             last = f"k{writer.acknowledged[-1]}"
@@ -55,46 +28,92 @@ class NodesDie(unittest.TestCase):
 
     def test_sigterm_ends_with_0_and_loses_nothing(self):
         with Cluster(shared_broker(), names=("eu", "us")).start() as cluster:
-            writer = Writer(cluster["eu"])
-            writer.start()
-            wait_until(lambda: len(writer.acknowledged) > 100, 60, "100 writes")
-            code = cluster["eu"].stop()
-            writer.finish()
+            with Writer(cluster["eu"]) as writer:
+                writer.wait(100)
+                code = cluster["eu"].stop()
             self.assertEqual(code, 0, cluster["eu"].log_text()[-1000:])
             cluster["eu"].start()
             assert_has(self, cluster["eu"], writer)
 
 
 class KafkaAway(unittest.TestCase):
-    def test_writes_go_on_while_kafka_is_dead_and_all_is_delivered_in_order_once_it_is_back(self):
-        with KafkaBroker() as broker, Cluster(broker, names=("eu", "us")).start() as cluster:
-            broker.kill()
-            for number in range(50):
-                self.assertEqual(cluster["eu"].put("shop", f"k{number}", str(number)).status, 200)
-            cause = wait_until(
-                lambda: (s := cluster["eu"].status())["kafka_reachable"] is False and s["cause"], 60, "status names Kafka"
-            )
-            self.assertIn("Kafka", cause)
-            ready = cluster["eu"].call("GET", "/health/ready")
-            self.assertEqual(ready.status, 200, ready.body)
-            self.assertEqual(cluster["eu"].cli("status").returncode, 10)
-            self.assertEqual(cluster["us"].get("shop", "k1").status, 404)
-            broker.start()
-            self.assertEqual(cluster.wait_same("shop", "k49", 90), b"49")
-            for number in range(50):
-                self.assertEqual(cluster["us"].get("shop", f"k{number}").body, str(number).encode())
+    def test_kafka_killed_under_load_stops_nothing_loses_nothing_and_nothing_counts_twice(self):
+        with KafkaBroker() as broker, Cluster(broker, names=("eu", "us"), config=QUICK).start() as cluster:
+            eu, us = cluster
+            with Writer(eu, "load-eu") as one, Writer(us, "load-us") as other, Runner(eu, us) as runs:
+                writers = one, other
+                for writer in writers:
+                    writer.wait(200)
+                broker.kill()
+                self.assertEqual(eu.put("shop", "during", "1").status, 200)
+                for writer in writers:
+                    writer.wait(200)
+                for node in cluster:
+                    wait_until(lambda n=node: not n.status()["kafka_reachable"], 60, "status names Kafka")
+                    self.assertIn("Kafka unreachable", node.status()["cause"])
+
+                    def degraded(node=node):
+                        ready = node.call("GET", "/health/ready")
+                        self.assertEqual(ready.status, 200, ready.body)
+                        return ready.json()["status"] == "degraded"
+
+                    wait_until(degraded, 10, "ready says so")
+                self.assertEqual(us.get("shop", "during").status, 404)
+                wait_until(lambda: eu.cli("status").returncode == 10, 30, "status is 10")
+                broker.start()
+                for writer in writers:
+                    writer.wait(200)
+                wait_until(lambda: len(runs.done) >= 50, 60, "50 requests")
             cluster.wait_in_sync(90)
+            self.assertEqual(us.get("shop", "during").body, b"1")
+            for node in cluster:
+                for writer in writers:
+                    self.assertLessEqual(writer.keys(), set(versions(node, writer.ns)))
+                    assert_has(self, node, writer, every=50)
+                completed = {item["id"] for item in node.items("/v1/requests/runs?state=completed")}
+                self.assertLessEqual(set(runs.done), completed)
+                for request in runs.done[::50]:
+                    replay = node.begin("runs", request)
+                    self.assertEqual((replay.status, replay.body.decode()), (200, request))
+                for path in ("/v1/conflicts", "/v1/duplicates?all=true"):
+                    self.assertEqual(node.items(path), [], f"{path} of {node.name}")
+            for writer in writers:  # each key was written once: nobody minted it again
+                self.assertEqual(versions(eu, writer.ns), versions(us, writer.ns))
+                self.assertEqual({v.rpartition("-")[2] for v in versions(eu, writer.ns).values()}, {writer.node.name})
 
     def test_a_member_restarted_without_kafka_serves_at_once(self):
-        with KafkaBroker() as broker, Cluster(broker, names=("eu", "us")).start() as cluster:
+        with Cluster(shared_broker(), names=("eu", "us"), config=QUICK, relays=shared_relays()).start() as cluster:
             cluster["us"].put("shop", "before", "1")
-            cluster["us"].stop()
-            broker.kill()
-            cluster["us"].start()
-            self.assertEqual(cluster["us"].get("shop", "before").body, b"1")
-            self.assertEqual(cluster["us"].put("shop", "during", "1").status, 200)
-            broker.start()
+            with cluster.apart("us"):
+                self.assertEqual(cluster["us"].stop(), 0)  # what Kafka has not got stays in the outbox
+                cluster["us"].start()
+                self.assertEqual(cluster["us"].get("shop", "before").body, b"1")
+                self.assertEqual(cluster["us"].put("shop", "during", "1").status, 200)
+                late = cluster["us"].begin("pay", "r1")  # nobody knows what the others have decided
+                self.assertEqual((late.status, late.code), (503, "catching_up"))
+                go = cluster["us"].begin("pay", "r1", query="?wait=20s")
+                self.assertEqual(go.status, 201, go.body)
+                self.assertIn("eu", go.json()["behind"])
             self.assertEqual(cluster.wait_same("shop", "during", 90), b"1")
+
+    def test_a_node_whose_kafka_is_away_at_its_first_start_says_so_and_comes_up_when_it_is_there(self):
+        with Cluster(shared_broker(), names=("eu", "us"), config=QUICK, relays=shared_relays()) as cluster:
+            for node in cluster:  # the founder, and one that joins
+                with cluster.apart(node.name):
+                    node.start(ready=False)
+                    said = b"Kafka unreachable"
+                    wait_until(lambda n=node: said in n.try_call("GET", "/v1/status").body, 30, "status names Kafka")
+                    self.assertIn("Kafka unreachable", node.status()["cause"])
+                    self.assertEqual(node.call("GET", "/health/live").status, 200)
+                    ready = node.call("GET", "/health/ready")
+                    self.assertEqual(ready.status, 503)
+                    failed = {check["name"] for check in ready.json()["checks"] if not check["ok"]}
+                    self.assertLessEqual({"kafka", "membership"}, failed)
+                    for refused in (node.put("shop", "a", "1"), node.get("shop", "a"), node.begin("pay", "r")):
+                        self.assertEqual((refused.status, refused.code), (503, "joining"))
+                    self.assertEqual(node.cli("status").returncode, 10)
+                node.wait_ready()
+            self.assertEqual(cluster["us"].put("shop", "a", "1", "?ack=all&timeout=20s").status, 200)
 
 
 class Members(unittest.TestCase):
@@ -147,95 +166,43 @@ class Members(unittest.TestCase):
             wait_until(rebuilt, 60, "the members log is whole again")
             self.assertEqual(cluster["eu"].call("GET", "/v1/members").json()["hash"], before["hash"])
 
-    def test_garbage_on_the_members_log_is_passed_over(self):
-        with Cluster(shared_broker(), names=("eu", "us", "ap")) as cluster:
-            cluster["eu"].start()
-            with cluster.broker.client() as client:
-                client.produce(cluster.members_topic, b"not an entry", b"{}", b"\x00" * 1000)
-            cluster["us"].start()
-            cluster["ap"].start()
-            cluster["eu"].put("shop", "a", "1")
-            cluster.wait_same("shop", "a")
-
-
-class BadRecords(unittest.TestCase):
-    def parked(self, node, journal, reason):
-        def look():
-            rows = node.call("GET", "/v1/sync").json()["parked"]
-            return next((row for row in rows if row["journal"] == journal and row["reason"] == reason), None)
-
-        return wait_until(look, 30, f"{node.name} parks {journal} as {reason}")
-
-    def hurt(self, value, reason):
-        with Cluster(shared_broker()).start() as cluster:
-            cluster["us"].put("shop", "before", "1")
-            cluster.wait_same("shop", "before")
-            with cluster.broker.client() as client:
-                offset = client.produce(cluster.journal("us"), value(client, cluster))
-            row = self.parked(cluster["eu"], "us", reason)
-            self.assertEqual(row["offset"], offset)
-            self.assertIn("refrain sync resume us", row["help"])
-            self.assertIn("us", cluster["eu"].status()["cause"])
-            self.assertEqual(cluster["eu"].call("GET", "/health/ready").status, 200)
-            cluster["ap"].put("shop", "others", "1")  # the other journals go on
-            read = wait_until(lambda: cluster["eu"].get("shop", "others").status == 200, 20, "ap's write in eu")
-            self.assertTrue(read)
-            cluster["us"].put("shop", "after", "1")
-            self.assertEqual(cluster["eu"].get("shop", "after").status, 404)
-            for name in ("eu", "ap"):
-                self.parked(cluster[name], "us", reason)
-                resumed = cluster[name].cli("sync", "resume", "us", "--skip", str(offset))
-                self.assertEqual(resumed.returncode, 0, resumed.stderr)
-            self.assertEqual(cluster.wait_same("shop", "after"), b"1")
-            cluster.wait_in_sync()
-
-    def test_garbage_parks_the_journal_until_it_is_skipped(self):
-        self.hurt(lambda client, cluster: b"garbage", "corrupt")
-
-    def test_a_flipped_bit_parks_the_journal(self):
-        def flipped(client, cluster):
-            value = list(client.records(cluster.journal("us")))[-1].value
-            return value[:-1] + bytes([value[-1] ^ 1])
-
-        self.hurt(flipped, "corrupt")
-
-    def test_a_newer_format_parks_the_journal(self):
-        self.hurt(lambda client, cluster: b"\x02" + b"\x00" * 20, "newer_format")
-
-    def test_another_clusters_record_parks_the_journal(self):
-        def foreign(client, cluster):
-            with Cluster(shared_broker(), names=("us",)) as other:
-                other["us"].found = True
-                other.start()
-                other["us"].put("shop", "foreign", "1", "?ack=log&timeout=20s")
-                return list(client.records(other.journal("us")))[-1].value
-
-        self.hurt(foreign, "wrong_cluster")
-
-    def test_records_twice_and_out_of_order_change_nothing(self):
+    def test_a_dead_member_holds_the_outbox_and_status_says_who_and_since_when(self):
         with Cluster(shared_broker(), names=("eu", "us")).start() as cluster:
-            for number in range(20):
-                cluster["us"].put("shop", "k", str(number))
-            self.assertEqual(cluster.wait_same("shop", "k"), b"19")
-            with cluster.broker.client() as client:
-                values = [r.value for r in client.records(cluster.journal("us"))]
-                client.produce(cluster.journal("us"), *reversed(values))
-            cluster["us"].put("shop", "after", "1")
-            cluster.wait_same("shop", "after")
-            self.assertEqual(cluster.wait_same("shop", "k"), b"19")
-            self.assertEqual(cluster["eu"].call("GET", "/v1/conflicts?ns=shop&key=k").json()["items"], [])
+            eu, us = cluster
+            go = us.begin("pay", "r1", query="?wait=20s&lease=1ms")
+            self.assertEqual(go.status, 201, go.body)
             cluster.wait_in_sync()
+            wait_until(lambda: eu.begin("pay", "r1", "another").status == 422, 20, "eu knows of r1")
+            us.kill()
+            put = eu.put("shop", "held", "1").json()["commit"]
 
-    def test_a_journal_topic_that_was_deleted_is_published_again(self):
-        with Cluster(shared_broker(), names=("eu", "us")).start() as cluster:
-            cluster["us"].put("shop", "before", "1")
-            cluster.wait_same("shop", "before")
-            with cluster.broker.client() as client:
-                client.delete_topic(cluster.journal("us"))
-            for number in range(5):
-                cluster["us"].put("shop", f"after{number}", "1")
-            self.assertEqual(cluster.wait_same("shop", "after4", 90), b"1")
-            cluster.wait_in_sync(90)
+            def held():
+                status = eu.status()
+                return status if "silent" in (status["cause"] or "") and status["outbox_held_by"] else None
+
+            status = wait_until(held, 30, "status names us")
+            self.assertRegex(status["outbox_held_by"], r"^us has not applied it since 20\S+Z$")
+            self.assertIn("us", status["cause"])
+            shown = eu.cli("status")
+            self.assertEqual(shown.returncode, 10)
+            self.assertIn("held by us has not applied it since", shown.stdout.decode())
+            self.assertEqual(eu.call("GET", "/health/ready").json()["status"], "degraded")
+            event = eu.call("GET", f"/v1/events/{put}").json()
+            self.assertEqual((event["state"], event["waiting_for"]), ("published", ["us"]))
+            self.assertIn("us", event["why"])
+            self.assertGreaterEqual(status["outbox_commits"], 1)
+            # Its lease is over elsewhere 10 s after it passed, since it is silent.
+            taken_over = eu.begin("pay", "r1", query="?wait=20s")
+            self.assertEqual((taken_over.status, taken_over.json().get("attempt")), (201, 2), taken_over.body)
+            us.start()
+            cluster.wait_in_sync()
+            self.assertEqual(us.get("shop", "held").body, b"1")
+
+            def stable():
+                return eu.call("GET", f"/v1/events/{put}").json()["state"] == "stable"
+
+            wait_until(stable, 30, "the commit is stable")
+            wait_until(lambda: not eu.status()["outbox_held_by"], 30, "nobody holds the outbox")
 
 
 class Machines(unittest.TestCase):
@@ -256,18 +223,22 @@ class Machines(unittest.TestCase):
             command = [str(PROGRAM), "serve", "--config", str(eu.config), "--http.listen", f"127.0.0.1:{port}"]
             second = subprocess.run(command, capture_output=True, text=True, timeout=60)
             self.assertEqual(second.returncode, 1)
-            self.assertIn("running", second.stderr + second.stdout)
+            self.assertIn(f"in use by the running process {eu.process.pid}", second.stderr)
             eu.stop()
             other = subprocess.run([*command, "--node.name", "us"], capture_output=True, text=True, timeout=60)
             self.assertEqual(other.returncode, 1)
-            self.assertIn("eu", other.stderr + other.stdout)
+            self.assertIn("belongs to node 'eu', not to 'us'", other.stderr)
             marker = eu.data / "FORMAT"
             text = marker.read_text()
-            self.assertIn("1", text)
-            marker.write_text(text.replace("1", "9"))
+            self.assertIn("format 1\noldest_reader 1\n", text)
+            marker.write_text(text.replace("format 1\noldest_reader 1\n", "format 19\noldest_reader 17\n"))
             newer = subprocess.run(command, capture_output=True, text=True, timeout=60)
             self.assertEqual(newer.returncode, 1)
-            self.assertIn("9", newer.stderr + newer.stdout)
+            for said in ("store format 19", "reads format 17", "this program reads format 1."):
+                self.assertIn(said, newer.stderr)
+            self.assertEqual(marker.read_text().splitlines()[0], "format 19")  # nothing was touched
+            marker.write_text(text)
+            eu.start()
 
     @unittest.skipUnless(os.geteuid() == 0, "mounting a small disk takes root")
     def test_a_full_disk_refuses_writes_and_recovers(self):
@@ -306,8 +277,8 @@ class Machines(unittest.TestCase):
             us.stop()
             us.environment.update({"LD_PRELOAD": library, "FAKETIME": "+10s", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"})
             us.start()
-            us.put("shop", "early", "1")
-            BadRecords.parked(self, cluster["eu"], "us", "clock_skew")
+            self.assertEqual(us.put("shop", "early", "1").status, 200)
+            cluster["eu"].wait_parked("us", "clock_skew")
             self.assertEqual(cluster["eu"].put("shop", "normal", "1").status, 200)
             self.assertEqual(cluster.wait_same("shop", "early", 60), b"1")
 

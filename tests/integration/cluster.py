@@ -100,8 +100,13 @@ class Node:
             self.process.wait()
 
     def stop(self, seconds=30):
+        """SIGTERM; the exit code. A node that does not end in time is killed."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
     # ---- HTTP
 
@@ -141,14 +146,39 @@ class Node:
     def status(self):
         return self.call("GET", "/v1/status").json()
 
+    def items(self, path):
+        """All of a list, page by page."""
+        found, after = [], ""
+        while after is not None:
+            more = f"limit=1000&after={quote(after)}"
+            page = self.call("GET", f"{path}{'&' if '?' in path else '?'}{more}").json()
+            found, after = found + page["items"], page["after"]
+        return found
+
+    def wait_parked(self, journal, reason, seconds=30):
+        """The row of /v1/sync that says so."""
+
+        def look():
+            rows = self.call("GET", "/v1/sync").json()["parked"]
+            return next((row for row in rows if row["journal"] == journal and row["reason"] == reason), None)
+
+        return wait_until(look, seconds, f"{self.name} parks {journal} as {reason}")
+
+    def pause(self):
+        """SIGSTOP: connections stay open and nothing answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def cli(self, *words, stdin=None):
         command = [str(PROGRAM), "--server", self.url, *words]
         return subprocess.run(command, input=stdin, capture_output=True, timeout=60)
 
 
 class Cluster:
-    """Nodes on one broker, in one temporary directory. The first name founds. With `relays` (name -> Relay) a node reaches
-    the broker through its own, which close() mends."""
+    """Nodes on one broker, in one temporary directory. The first name founds. With `relays` (name -> Relay) a node
+    reaches the broker through its own, which close() mends."""
 
     def __init__(self, broker=None, names=("eu", "us", "ap"), config="", cluster=None, relays=None):
         self.directory = tempfile.mkdtemp(prefix="refrain-test-")
@@ -160,8 +190,8 @@ class Cluster:
 
     def add(self, name, found=False):
         """One more node; it is not started."""
-        ports = [self.relays[name].port] if name in self.relays else [self.broker.port] if self.broker else []
-        brokers = [f"127.0.0.1:{port}" for port in ports]
+        way = self.relays.get(name, self.broker)
+        brokers = [f"127.0.0.1:{way.port}"] if way else []
         self.nodes[name] = Node(self.directory, name, brokers, self.cluster, self.common, found=found)
         return self.nodes[name]
 
@@ -208,6 +238,19 @@ class Cluster:
             return answers[0] if len(tags) == 1 and None not in tags else None
 
         return wait_until(same, seconds, f"the same {ns}/{key} everywhere").body
+
+    def mend(self):
+        """After a test, whatever it did: all nodes run, none is paused, nothing is parked. The names of those that had
+        ended."""
+        ended = [node.name for node in self if node.process.poll() is not None]
+        for relay in self.relays.values():
+            relay.mend()
+        for node in self:
+            node.resume() if node.name not in ended else node.start()
+        for node in self:
+            for row in node.call("GET", "/v1/sync").json()["parked"]:
+                node.cli("sync", "resume", row["journal"], "--skip", str(row["offset"]))
+        return ended
 
     def wait_in_sync(self, seconds=60):
         for node in self:

@@ -16,7 +16,11 @@ import openapi_check
 from cluster import Node, wait_until
 
 CONFIG = """\
-limits: {rate: {limited: {per_second: 1, burst: 2}}}
+limits:
+  rate:
+    limited: {per_second: 1, burst: 2}
+    claimed: {per_second: 1, burst: 2}
+    kept: {per_second: 1, burst: 2}
 requests:
   namespaces:
     elsewhere: {scope: "home:us"}
@@ -28,13 +32,11 @@ requests:
 class OneNode(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.mkdtemp(prefix="refrain-http-")
-        cls.node = Node(cls.directory, "eu", config=CONFIG).start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.kill()
-        shutil.rmtree(cls.directory, ignore_errors=True)
+        directory = tempfile.mkdtemp(prefix="refrain-http-")
+        cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
+        cls.node = Node(directory, "eu", config=CONFIG)
+        cls.addClassCleanup(cls.node.kill)
+        cls.node.start()
 
     def setUp(self):
         self.ns = "n" + os.urandom(6).hex()
@@ -53,6 +55,21 @@ class OneNode(unittest.TestCase):
 
     def post(self, verb, body, request_id="r", query="", **expected):
         return self.ask("POST", f"/v1/requests/{self.ns}/{request_id}/{verb}{query}", body, **expected)
+
+    def wire(self, *parts):
+        """The status of the answer to these bytes, sent as they are; None when none came."""
+        with socket.create_connection(("127.0.0.1", self.node.port), timeout=20) as wire:
+            wire.sendall(b"".join(part if isinstance(part, bytes) else part.encode() for part in parts))
+            line = wire.makefile("rb").readline().split()
+        return int(line[1]) if line else None
+
+    def until_limited(self, ask):
+        """The answers of ask(0), ask(1), ... until one is 429."""
+        answers = []
+        while not answers or answers[-1].status != 429:
+            self.assertLess(len(answers), 50, "never limited")
+            answers.append(ask(len(answers)))
+        return answers
 
     def token(self, request_id="r", query=""):
         return self.begin(request_id, query=query, status=201).json()["token"]
@@ -127,6 +144,44 @@ class Keys(OneNode):
             self.ask("PUT", f"/v1/kv/{self.ns}/{quote(key)}", key.encode(), status=200)
             self.assertEqual(self.ask("GET", f"/v1/kv/{self.ns}/{quote(key)}").body, key.encode())
 
+    def test_a_key_takes_every_byte_that_utf_8_allows_but_no_control_character(self):
+        for c in range(256):
+            expected = {"status": 200} if 0x20 <= c <= 0x7E else {"status": 400, "code": "invalid"}
+            self.ask("PUT", f"/v1/kv/{self.ns}/x%{c:02X}y", "v", **expected)
+        kept = [f"x{chr(c)}y" for c in range(0x20, 0x7F)]
+        page = self.ask("GET", f"/v1/kv/{self.ns}?limit=1000", status=200).json()
+        self.assertEqual([item["key"] for item in page["items"]], kept)
+        for key, status in (("%C2%80", 200), ("%C2%9F", 200), ("%F4%8F%BF%BF", 200), ("%EF%BF%BF", 200), ("a%2Fb", 200),
+                            ("%C0%80", 400), ("%ED%A0%80", 400), ("%F4%90%80%80", 400), ("%C3", 400), ("%2F", 400),
+                            ("x%2F", 400), ("%2e", 400), ("a%2F..%2Fb", 400), ("a/%2E%2E", 400), ("%", 400),
+                            ("%0", 400), ("%G0", 400)):
+            self.ask("PUT", f"/v1/kv/{self.ns}/{key}", "v", status=status)
+            self.ask("GET", f"/v1/kv/{self.ns}/{key}", status=status)
+
+    def test_raw_bytes_that_no_url_may_hold_are_refused_and_nothing_is_written(self):
+        tail = " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nv"
+        for c in [*range(0x21), ord("#"), ord("%"), *range(0x7F, 256)]:
+            self.assertEqual(self.wire(f"PUT /v1/kv/{self.ns}/x", bytes([c]), "y", tail), 400, hex(c))
+        self.assertEqual(self.wire(f"PUT /v1/kv/{self.ns}/ä", tail), 400)
+        self.assertEqual(self.ask("GET", f"/v1/kv/{self.ns}", status=200).json()["items"], [])
+
+    def test_a_commit_takes_no_key_that_a_url_could_not_name(self):
+        for key in ("", "\0", "a\n", "\u001f", "\u007f", "/", "a/", "a//b", ".", "..", "a/../b", "k" * 1025):
+            answer = self.ask("POST", "/v1/commit", {"operations": [self.put(key, "v")]})
+            self.assertIn(answer.status, (413,) if len(key) > 1024 else (400,), key)
+        self.ask("POST", "/v1/commit", {"operations": [self.put("k" * 1024, "v")]}, status=200)
+        surrogate = f'{{"operations": [{{"put": {{"ns": "{self.ns}", "key": "\\ud800", "value": "v"}}}}]}}'
+        self.ask("POST", "/v1/commit", surrogate, {"Content-Type": "application/json"}, status=400)
+
+    def test_the_body_of_a_commit_at_its_limit(self):
+        body = json.dumps({"operations": [self.put("k", "v")]}).encode()
+        limit = 6 * 900 * 1024 + 64 * 1024
+        json_type = {"Content-Type": "application/json"}
+        for size in (limit - 1, limit):
+            self.ask("POST", "/v1/commit", body.ljust(size), json_type, status=200)
+        # One more is refused by its head alone.
+        self.assertEqual(self.wire(f"POST /v1/commit HTTP/1.1\r\nHost: x\r\nContent-Length: {limit + 1}\r\n\r\n"), 413)
+
     def test_scan(self):
         keys = ["a", "b/1", "b/2", "c", "ä"]
         for key in keys:
@@ -172,10 +227,12 @@ class Keys(OneNode):
         self.ask("POST", "/v1/commit", "{}", {"Content-Type": "text/plain"}, status=415, code="unsupported_media_type")
 
     def test_many_small_operations_in_one_commit(self):
-        for count in (1, 1000, 5000):
+        # An operation takes 16 bytes at least, of its namespace and key, and 64 more at most.
+        for count, status in ((1, 200), (5000, 200), (60_000, 413)):
             body = {"operations": [self.put(f"k{i}", "v") for i in range(count)]}
-            answer = self.ask("POST", "/v1/commit", body)
-            self.assertIn(answer.status, (200, 413))
+            answer = self.ask("POST", "/v1/commit", body, status=status)
+        self.assertEqual(answer.code, "commit_too_large")
+        self.ask("GET", f"/v1/kv/{self.ns}/k5000", status=404)  # all or nothing
 
     def test_ack_without_brokers(self):
         path = f"/v1/kv/{self.ns}/k"
@@ -190,7 +247,6 @@ class Keys(OneNode):
         path = f"/v1/kv/{self.ns}/k"
         session = self.ask("PUT", path, "v").headers["refrain-session"]
         self.ask("GET", path, headers={"Refrain-Session": session}, status=200)
-        # One that has seen what a node that is not here will write: base64url(version | node -> hlc), with a later hlc.
         self.ask("GET", path, headers={"Refrain-Session": "%%%"}, status=400, code="invalid")
         self.ask("GET", path + "?wait=60s", status=200)
         self.ask("GET", path + "?wait=61s", status=400, code="invalid")
@@ -230,7 +286,63 @@ class Keys(OneNode):
         self.assertEqual(self.node.call("GET", "/v1/kv/limited/k").status, 200)
 
 
+    def test_repeats_and_reads_are_free_of_the_rate(self):
+        path, first = "/v1/kv/kept/k", {"Idempotency-Key": self.ns}
+        self.until_limited(lambda i: self.ask("PUT", path, "v", first if i == 0 else None))
+        for _ in range(20):
+            self.ask("GET", path, status=200)
+            self.ask("PUT", path, "v", first, status=200)
+        limited = self.until_limited(lambda i: self.ask("PUT", path, "v", {"Idempotency-Key": f"{self.ns}-{i}"}))[-1]
+        self.assertEqual(limited.code, "rate_limited")
+
+
 class Requests(OneNode):
+    def test_new_claims_have_a_rate_and_all_else_is_free(self):
+        self.ns = "claimed"
+        ids = [os.urandom(4).hex() for _ in range(50)]
+        *gone, limited = self.until_limited(lambda i: self.begin(ids[i]))
+        went = [answer.json()["token"] for answer in gone]
+        self.assertGreaterEqual(len(went), 2)
+        self.assertEqual((limited.code, limited.headers["refrain-decision"]), ("rate_limited", "refused"))
+        self.assertGreaterEqual(int(limited.headers["retry-after"]), 1)
+        self.ask("GET", f"/v1/requests/claimed/{ids[len(went)]}", status=404)  # nothing was claimed
+        for _ in range(20):
+            self.begin(ids[0], status=409, code="request_in_progress")
+            self.post("renew", {"token": went[0], "lease": "59s"}, ids[0], status=200)
+            self.post("complete", {"token": went[1], "response": {}}, ids[1], status=200)
+            self.begin(ids[1], status=200)
+            self.begin(ids[1], "another", status=422)
+            self.ask("GET", f"/v1/requests/claimed/{ids[0]}", status=200)
+            self.ask("GET", "/v1/requests/claimed", status=200)
+        self.post("release", {"token": went[0]}, ids[0], status=200)
+        runs = [self.post("execute", {"response": {}}, f"{ids[-1]}-{i}").status for i in range(10)]
+        self.assertIn(429, runs)
+
+    def test_small_bodies_at_their_limit(self):
+        token, kib = self.token(), 1024
+        json_type = {"Content-Type": "application/json"}
+        for verb in ("renew", "release"):
+            for size, status in ((64 * kib - 1, 200), (64 * kib, 200), (64 * kib + 1, 413)):
+                body = json.dumps({"token": token}).encode().ljust(size)
+                answer = self.ask("POST", f"/v1/requests/{self.ns}/r/{verb}", body, json_type, status=status)
+            self.assertEqual(answer.code, "value_too_large")
+
+    def test_the_status_of_a_response_is_0_to_999(self):
+        self.ns, held = "held", self.ns
+        for status, taken in ((0, True), (999, True), (1000, False), (-1, False), (200.5, False), ("200", False)):
+            request = f"{held}-{status}"
+            response = {"status": status, "body": "x"}
+            token = self.begin(quote(request), query="?on_expiry=retry", status=201).json()["token"]
+            self.post("complete", {"token": token, "response": response}, request, status=200 if taken else 400)
+            self.post("execute", {"response": response}, "e" + request, status=201 if taken else 400)
+            self.begin("u" + request, query="?lease=1ms", status=201)
+            wait_until(lambda r="u" + request: self.node.begin("held", r).code == "outcome_unknown", 10, "unknown")
+            resolve = {"action": "complete", "response": response}
+            self.post("resolve", resolve, "u" + request, status=200 if taken else 400)
+            if taken:
+                for prefix in ("", "u"):
+                    self.assertEqual(self.begin(prefix + request, status=200).headers["refrain-status"], str(status))
+
     def test_begin_complete_replay(self):
         go = self.begin(status=201)
         self.assertEqual((go.headers["refrain-decision"], go.headers["refrain-scope"]), ("go", "local"))

@@ -285,6 +285,12 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
   EXPECT_EQ(SmallCluster::said(*waiter), "rolled_back") << "no go that would count nowhere";
   EXPECT_NE(world.get("eu", "k").substr(0, 5), "error") << "reads stay";
   EXPECT_EQ(world.get("us", "k"), "new");
+  if (early) {
+    auto event = world.ask<EventReport>(
+        [&](Done<EventReport> done) { world["eu"].node().event(early->commit, done); });
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->state, "void");
+  }
   world["eu"].crash();
   auto after = store::SimEngine::open(world["eu"].disk());
   ASSERT_TRUE(after);
