@@ -128,29 +128,49 @@ class Health {
 /// Runs what may take seconds, each in a thread of its own. Gone once all of it is done.
 class Aside {
  public:
+  /// Waits a little for all. What is not done then is left to end with the process: librdkafka 2.0 never gets
+  /// a client destroyed whose topic was deleted while it was read.
   ~Aside() {
-    for (auto& task : tasks_) task.thread.join();
+    auto deadline = std::chrono::steady_clock::now() + kPatience;
+    for (auto& task : tasks_) {
+      std::unique_lock lock(task.end->mutex);
+      bool done = task.end->changed.wait_until(lock, deadline, [&] { return task.end->done; });
+      lock.unlock();
+      done ? task.thread.join() : task.thread.detach();
+    }
   }
   template <class Work>
   void run(Work work) {
     std::lock_guard lock(mutex_);
     std::erase_if(tasks_, [](Task& task) {
-      if (!task.done->load()) return false;
+      {
+        std::lock_guard ended(task.end->mutex);
+        if (!task.end->done) return false;
+      }
       task.thread.join();
       return true;
     });
-    auto done = std::make_shared<std::atomic<bool>>(false);
-    tasks_.push_back({std::thread([work = std::move(work), done]() mutable {
-                        work();
-                        done->store(true);
-                      }),
-                      done});
+    auto end = std::make_shared<End>();
+    auto body = [work = std::optional<Work>(std::move(work)), end]() mutable {
+      (*work)();
+      work.reset();
+      std::lock_guard ended(end->mutex);
+      end->done = true;
+      end->changed.notify_all();
+    };
+    tasks_.push_back({std::thread(std::move(body)), end});
   }
 
  private:
+  static constexpr std::chrono::seconds kPatience{2};
+  struct End {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+  };
   struct Task {
     std::thread thread;
-    std::shared_ptr<std::atomic<bool>> done;
+    std::shared_ptr<End> end;
   };
   std::mutex mutex_;
   std::vector<Task> tasks_;
