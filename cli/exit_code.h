@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What scripts go by (docs/api.md section 4). Public: never renumbered.
+// What scripts go by. Public: never renumbered.
 #pragma once
 #include <string_view>
 

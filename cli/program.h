@@ -23,7 +23,7 @@ struct World {
   std::function<bool(Milliseconds)> pause;  // between two looks of --watch; false ends them
 };
 
-/// `words` without the program's name. The exit code of docs/api.md section 4.
+/// `words` without the program's name. The exit code of cli/exit_code.h.
 int run_program(const std::vector<std::string>& words, World world);
 
 }  // namespace refrain::cli

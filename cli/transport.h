@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How commands reach a node: the HTTP routes of docs/api.md section 2, nothing else.
+// How commands reach a node: the HTTP routes of docs/api.md, nothing else.
 #pragma once
 #include <map>
 #include <memory>

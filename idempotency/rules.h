@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is set for a namespace of requests. Plain values; defaults of docs/api.md section 5.
+// What is set for a namespace of requests. Plain values; defaults of docs/configuration.md.
 #pragma once
 #include <cstdint>
 #include <string>

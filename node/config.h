@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that can be set, as plain values with their defaults (docs/api.md section 5, key by key).
+// Everything that can be set, as plain values with their defaults (docs/configuration.md, key by key).
 // Whoever fills it in has checked it: cli/config_file.h does so for files, environment and flags. Nothing
 // here reads or throws.
 #pragma once

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What to do with one record of a journal: the table of design section 7 as a pure function.
+// What to do with one record of a journal: apply, duplicate, gap or park, as a pure function.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP door of one node: docs/api.md sections 1 to 3. One I/O thread; every call on the node is answered
+// The HTTP door of one node: docs/api.md. One I/O thread; every call on the node is answered
 // back to it in batches, so a slow client never holds the node and a slow node never holds another client.
 //
 // Promise: no answer says that something was done before the node said so. Failure: an answer of the closed

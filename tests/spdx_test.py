@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from tree import ROOT, project_files  # noqa: E402
 
 SUFFIXES = {".cc", ".h", ".py", ".sh", ".cmake", ".proto", ".yml", ".yaml", ".xml"}
-NAMES = {"Dockerfile", "dev", "run"}
+NAMES = {"Dockerfile", "CMakeLists.txt", "dev", "run"}
 LINE = "SPDX-License-Identifier: Apache-2.0"
 
 

@@ -4,7 +4,7 @@
 // World: one journal a node, delivered in order and at any delay; clocks that differ by up to 200 ms; workers
 // that renew, release, complete here or elsewhere, say it again, or die; nodes that look silent; operators.
 // Oracle: who had heard which event (a go, a renewal, a release, an outcome) when a call was made, as sets.
-// It works out each answer from those sets by the sentences of the design.
+// It works out each answer from those sets by the sentences of docs/requests.md.
 #pragma once
 #include <algorithm>
 #include <map>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each row of the table of design section 7, each reason to park and the way out of it, cursors that are
-// lost, and the node's own topic.
+// Apply, duplicate, gap: each decision on a record; each reason to park and the way out of it, cursors that
+// are lost, and the node's own topic.
 #include "replication/journal_reader.h"
 
 #include <gtest/gtest.h>

@@ -585,7 +585,7 @@ class Run {
     publisher_->set_allowed(true);
   }
 
-  /// What a reader has that applies the table of design section 7.
+  /// What a reader has that applies what is next and drops what it has.
   Seq read_topic() {
     Seq applied;
     for (const Record& record : broker_->records("t")) {
