@@ -26,7 +26,7 @@ constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kReadBytes = 8 * 1024;
 constexpr std::size_t kBodyReadBytes = 64 * 1024;
 constexpr std::uint64_t kDroppedBodyBytes = 64 * 1024;
-constexpr Milliseconds kGoneGrace{250};
+constexpr Milliseconds kGoneGrace{250};    // for the answer of a node that was not told in time
 constexpr Milliseconds kCancelled{2'000};  // for the 408 to be written
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -128,17 +128,10 @@ void Connection::sweep(Steady::time_point now) {
 }
 
 void Connection::drain() {
+  if (phase_ != Phase::kIdle && phase_ != Phase::kLinger) return;
   boost::system::error_code ignored;
-  if (phase_ == Phase::kIdle || phase_ == Phase::kLinger) {
-    dead_ = true;
-    socket_.close(ignored);
-  } else if (phase_ == Phase::kCall && request_->patience.count() > 0) {
-    if (request_->route->method == "GET") return exchange_->answer(given_up(door_, *request_));
-    if (!request_->waits_to_go)
-      return;  // it waits for others to have its write: its own time-out ends that
-    request_->gone->store(true);
-    deadline_ = Steady::now() + kGoneGrace;
-  }
+  dead_ = true;
+  socket_.close(ignored);
 }
 
 void Connection::force(bool close) {
@@ -265,7 +258,7 @@ awaitable<Response> Connection::call(RequestPtr request) {
                           [exchange](Response response) { exchange->answer(std::move(response)); });
   if (!exchange->answered) {
     deadline_ += request->patience;
-    if (request->patience.count() > 0) watch(request);
+    if (request->ends_with_caller) watch(request);
     auto initiation = [exchange](auto handler) {
       exchange->resume = std::make_unique<ResumeOf<decltype(handler)>>(std::move(handler));
     };
@@ -290,10 +283,16 @@ bool Connection::peer_closed() {
 }
 
 void Connection::look_whether_gone() {
-  if (request_->patience.count() <= 0 || !peer_closed()) return;
+  if (!request_->ends_with_caller || request_->gone->load() || !peer_closed()) return;
   request_->gone->store(true);
-  exchange_->answer(
-      problem_and_close(invalid("timed_out", "The connection was closed while the call waited.")));
+  if (request_->route->method == "GET") {
+    exchange_->answer(
+        problem_and_close(invalid("timed_out", "The connection was closed while the call waited.")));
+  } else {
+    // A begin may have gone just before it was told; its caller may still listen. From now on it never goes,
+    // and is not answered either.
+    deadline_ = std::min(deadline_, Steady::now() + kGoneGrace);
+  }
 }
 
 awaitable<bool> Connection::read_some(std::string& into, std::size_t most) {

@@ -34,7 +34,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// Ends what takes too long. Called every tenth of a second or so.
   void sweep(Steady::time_point now);
-  /// The server goes down: closes when idle, answers `draining` to calls that only wait.
+  /// The server goes down: closes when idle. Calls under way are answered by the node, which drains as well.
   void drain();
   /// Answers what is under way without the node; `close` = does not even wait for that to be written.
   void force(bool close);

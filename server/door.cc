@@ -37,6 +37,7 @@ void when_covered(Door& door, const RequestPtr& request, Milliseconds wait, Repl
   // rest.
   if (request->session.empty() || covers(door.api().applied(), request->session)) return then();
   if (auto admitted = door.admit_waiter(*request, wait); !admitted) return reply(problem(admitted.error()));
+  request->ends_with_caller = wait.count() > 0;
   auto on_answer = [reply = std::move(reply), then = std::move(then)](Result<void> covered) {
     if (!covered) return reply(problem(covered.error()));
     then();

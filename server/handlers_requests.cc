@@ -28,7 +28,8 @@ Response go_answer(const node::BeginAnswer& answer) {
   json.begin_object();
   json.member("token", go.token).member("fencing", go.fencing).member("attempt", go.attempt);
   json.member("lease_ms", go.lease.count()).member("lease_until", go.lease_until);
-  json.member("on_expiry", go.on_expiry == node::OnExpiry::kHold ? "hold" : "retry").member("scope", answer.scope);
+  json.member("on_expiry", go.on_expiry == node::OnExpiry::kHold ? "hold" : "retry")
+      .member("scope", answer.scope);
   json.member("lag_ms", go.lag_ms).member("behind", go.behind);
   json.end_object();
   Response response = json_response(201, json.take());
@@ -156,7 +157,7 @@ void begin_request(Door& door, const RequestPtr& request, Reply reply) {
   if (arguments.error()) return reply(problem(*arguments.error()));
   if (auto admitted = door.admit_waiter(*request, call.wait); !admitted)
     return reply(problem(admitted.error()));
-  request->waits_to_go = call.wait.count() > 0;
+  request->ends_with_caller = call.wait.count() > 0;
   auto on_answer = [request, reply](const Result<node::BeginAnswer>& answer) {
     if (!answer) return reply(refusal(answer.error()));
     store::join(request->session, answer->session);

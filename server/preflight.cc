@@ -79,7 +79,8 @@ std::optional<Error> read_session(Request& request) {
 std::string_view decision_of(const Response& response) {
   const auto code = response.code;
   if (code == "request_in_progress") return "in_progress";
-  if (code == "outcome_unknown") return "unknown";
+  // Refused means that nothing was claimed, which nobody knows of an uncertain one.
+  if (code == "outcome_unknown" || code == "write_uncertain") return "unknown";
   if (code == "fingerprint_mismatch") return "mismatch";
   if (code == "response_expired" || code == "response_too_large") return "gone";
   return "refused";
@@ -135,12 +136,8 @@ std::optional<Response> preflight(Door& door, Request& request) {
 
 Response given_up(const Door& door, const Request& request) {
   const bool reads = request.route && request.route->method == "GET";
-  // A begin that waits was told that its caller is gone before it was given up: it did not go, and never
-  // will.
-  const bool waited = request.waits_to_go && request.gone->load();
-  if (door.draining && (reads || waited)) {
+  if (reads && door.draining)
     return problem(unavailable("draining", "The node is shutting down. Ask another one."));
-  }
   if (reads) return problem(unavailable("overloaded", "The node did not answer in time. Try again later."));
   return problem({Code::kUnknown, "write_uncertain",
                   std::string(door.draining ? "The node shuts down before it had an answer"

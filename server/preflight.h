@@ -16,8 +16,8 @@ std::optional<Response> preflight(Door& door, Request& request);
 /// Bytes that the body may have.
 std::uint64_t body_limit(const Door& door, const Request& request);
 
-/// When the node did not answer in time, or the server goes down first: nothing is said to have happened or
-/// not.
+/// When the node did not answer in time, or the server goes down first. Only a read is told to ask again:
+/// of everything else, also a begin, nobody here knows whether it happened.
 Response given_up(const Door& door, const Request& request);
 
 /// Session, decision and scope; metrics and log.

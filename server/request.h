@@ -26,8 +26,8 @@ struct Request {
 
   Vector session;            // what was sent, joined with what the answer adds: the answer's Refrain-Session
   Milliseconds patience{0};  // what the caller asked to wait: the answer may take this much longer
-  bool waits_to_go = false;  // a begin with `wait=`: while it waits nothing was written for it
-  std::shared_ptr<void> waiter;             // counts this call among those that wait, for as long as it lives
+  bool ends_with_caller = false;  // it waits and has written nothing: over when its connection closes
+  std::shared_ptr<void> waiter;   // counts this call among those that wait, for as long as it lives
   std::shared_ptr<std::atomic<bool>> gone;  // the connection closed, or the answer was given without the node
 
   const std::string* parameter(std::string_view name) const {

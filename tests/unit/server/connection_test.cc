@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <thread>
 
 #include "server/logging.h"
+#include "store/session.h"
 #include "wire.h"
 
 namespace refrain::server {
@@ -194,6 +196,48 @@ TEST(Connection, ABeginThatWaitsIsToldWhenItsConnectionCloses) {
   }
 }
 
+TEST(Connection, AHalfClosedClientHearsHowItsWriteEnded) {
+  Served served;
+  served.node.hold = true;
+  const std::string calls[] = {
+      http("PUT", "/v1/kv/n/k?ack=all&timeout=60s", "v"),
+      http("POST", "/v1/requests/n/a/execute?ack=all&timeout=60s", R"({"response":{"body":"done"}})")};
+  for (const auto& call : calls) {
+    Wire wire(served.server->port());
+    wire.say(call);
+    wire.shut_writing();
+    ASSERT_TRUE(eventually([&] { return served.node.waiting() == 1; }));
+    std::this_thread::sleep_for(Milliseconds{300});  // three sweeps look at it
+    served.node.answer_held();
+    const auto answer = wire.hear();
+    EXPECT_EQ(answer.status / 100, 2) << call << answer.body;
+  }
+}
+
+TEST(Connection, AHalfClosedBeginThatWaitsNeverGoesAndIsNotCalledRefused) {
+  Served served;
+  served.node.hold = true;
+  Wire wire(served.server->port());
+  wire.say(http("POST", "/v1/requests/n/a/begin?wait=60s"));
+  wire.shut_writing();
+  const auto answer = wire.hear();
+  EXPECT_THAT(answer.body, HasSubstr("\"write_uncertain\""));
+  EXPECT_EQ(answer.header("refrain-decision"), "unknown");
+  EXPECT_TRUE(served.node.begins[0].gone->load());
+  served.node.answer_held();
+}
+
+TEST(Connection, AReadThatWaitsEndsWithItsConnection) {
+  Served served;
+  served.node.hold = true;
+  Wire wire(served.server->port());
+  const auto seen = "Refrain-Session: " + store::encode_session({{"us", Hlc{5}}}) + "\r\n";
+  wire.say(http("GET", "/v1/kv/n/k?wait=60s", "", seen));
+  wire.shut_writing();
+  EXPECT_THAT(wire.hear().body, HasSubstr("\"timed_out\""));
+  served.node.answer_held();
+}
+
 TEST(Connection, BodiesShareABoundedMemory) {
   Options options;
   options.body_memory = 64 * 1024;
@@ -272,22 +316,45 @@ TEST(Connection, StoppingAnswersWhatIsInFlightThenCloses) {
   EXPECT_FALSE(Wire(served.server->port()).connected());
 }
 
-TEST(Connection, StoppingEndsWaitsAndIsOverInTimeWhateverTheNodeDoes) {
+TEST(Connection, AtAStopEveryWaitingCallGetsWhatTheNodeSaysOfIt) {
+  Served served;
+  served.node.hold = true;
+  Wire begin(served.server->port()), put(served.server->port()), execute(served.server->port());
+  begin.say(http("POST", "/v1/requests/n/a/begin?wait=60s"));
+  put.say(http("PUT", "/v1/kv/n/k?ack=all&timeout=60s", "v"));
+  execute.say(
+      http("POST", "/v1/requests/n/b/execute?ack=all&timeout=60s", R"({"response":{"body":"done"}})"));
+  ASSERT_TRUE(eventually([&] { return served.node.waiting() == 3; }));
+  served.node.drain();
+  served.server->stop();
+  const auto refused = begin.hear();
+  EXPECT_THAT(refused.body, HasSubstr("\"draining\""));
+  EXPECT_EQ(refused.header("refrain-decision"), "refused");
+  EXPECT_EQ(put.hear().status, 202);
+  const auto first = execute.hear();
+  EXPECT_EQ(first.status, 201);
+  EXPECT_EQ(first.body, "done");
+}
+
+TEST(Connection, AStopIsOverInTimeWhateverTheNodeDoesAndOnlyReadsAreToldToAskAnotherOne) {
   Options options;
   options.http.shutdown_timeout = Milliseconds{1500};
   Served served(options);
   served.node.hold = true;
-  Wire begin(served.server->port()), write(served.server->port());
-  begin.say(http("POST", "/v1/requests/n/a/begin?wait=60s"));
-  write.say(http("PUT", "/v1/kv/n/k", "v"));
-  ASSERT_TRUE(eventually([&] {
-    std::lock_guard lock(served.node.mutex);
-    return served.node.begins.size() == 1 && served.node.commits.size() == 1;
-  }));
-  std::thread stopping([&] { served.server->stop(); });
-  EXPECT_THAT(begin.hear().body, HasSubstr("\"draining\""));
-  EXPECT_THAT(write.hear().body, HasSubstr("\"write_uncertain\""));
-  stopping.join();
+  const std::string response = R"({"response":{"body":"done"}})";
+  const std::string calls[] = {http("POST", "/v1/requests/n/a/begin?wait=60s"),
+                               http("POST", "/v1/requests/n/a/execute?ack=all&timeout=60s", response),
+                               http("PUT", "/v1/kv/n/k?ack=all&timeout=60s", "v"), http("GET", "/v1/status")};
+  std::deque<Wire> wires;
+  for (const auto& call : calls) wires.emplace_back(served.server->port()).say(call);
+  ASSERT_TRUE(eventually([&] { return served.node.waiting() == 4; }));
+  served.server->stop();
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto answer = wires[i].hear();
+    EXPECT_THAT(answer.body, HasSubstr("\"write_uncertain\"")) << calls[i];
+    EXPECT_EQ(answer.header("refrain-decision"), i < 2 ? "unknown" : "") << calls[i];
+  }
+  EXPECT_THAT(wires[3].hear().body, HasSubstr("\"draining\""));
   EXPECT_TRUE(served.node.begins[0].gone->load());
   while (served.node.answer_held()) {
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node that keeps keys in a map and answers begins from a script: what the server says and does is under
 // test, not what a node decides. Calls are answered at once on the caller's thread, unless `hold` keeps them
-// for the test to answer.
+// for the test to answer. drain() does what Node::drain() does: who waits is answered, a begin with draining,
+// a write with how far it came.
 #pragma once
 #include <deque>
 #include <map>
@@ -37,7 +38,6 @@ class FakeNode : public node::Api {
   std::string scope = "local";
   Vector known_applied{{"eu", Hlc{7}}};
   bool hold = false;
-  std::deque<std::function<void()>> held;
   std::vector<std::string> snapshot_blocks;  // "wait" is a pause
   bool timed_out = false;
   std::uint64_t next_hlc = 100;
@@ -56,17 +56,20 @@ class FakeNode : public node::Api {
       answer.existed.push_back(keys.erase({write.ns, write.key}) > 0);
       if (write.value) keys[{write.ns, write.key}] = {*write.value, answer.version, 0, std::nullopt};
     }
-    later([done, answer] { done(answer); });
+    auto drained = answer;
+    drained.timed_out = true;
+    later([done, answer] { done(answer); }, [done, drained] { done(drained); });
   }
   void begin(node::BeginCall call, node::Done<node::BeginAnswer> done) override {
     std::lock_guard lock(mutex);
     begins.push_back(call);
-    if (begin_answer) return later([done, answer = *begin_answer] { done(answer); });
+    auto drained = [done] { done(unavailable("draining", "The node is shutting down.")); };
+    if (begin_answer) return later([done, answer = *begin_answer] { done(answer); }, drained);
     node::BeginAnswer answer;
     answer.go = node::BeginAnswer::Go{
         "token", "42", 1, Milliseconds{30000}, WallMs{1'700'000'000'000}, node::OnExpiry::kRetry, 3, {}};
     answer.scope = scope;
-    later([done, answer] { done(answer); });
+    later([done, answer] { done(answer); }, drained);
   }
   void complete(node::CompleteCall call, node::Done<node::CompleteAnswer> done) override {
     std::lock_guard lock(mutex);
@@ -178,17 +181,18 @@ class FakeNode : public node::Api {
   }
   const node::Limits& limits() const override { return known_limits; }
 
-  /// Answers the oldest call that is held, once there is one.
+  /// Answers the oldest call that is held; false when there is none.
   bool answer_held() {
-    std::function<void()> call;
-    {
-      std::lock_guard lock(held_mutex_);
-      if (held.empty()) return false;
-      call = std::move(held.front());
-      held.pop_front();
-    }
-    call();
-    return true;
+    auto call = take_held();
+    if (call) call->answer();
+    return call.has_value();
+  }
+  void drain() {
+    while (auto call = take_held()) call->drained();
+  }
+  std::size_t waiting() {
+    std::lock_guard lock(held_mutex_);
+    return held_.size();
   }
 
  private:
@@ -217,12 +221,25 @@ class FakeNode : public node::Api {
     if (call.response) answer.response = *call.response;
     return answer;
   }
-  void later(std::function<void()> call) {
-    if (!hold) return call();
+  struct Held {
+    std::function<void()> answer;
+    std::function<void()> drained;
+  };
+  void later(std::function<void()> answer) { later(answer, answer); }
+  void later(std::function<void()> answer, std::function<void()> drained) {
+    if (!hold) return answer();
     std::lock_guard lock(held_mutex_);
-    held.push_back(std::move(call));
+    held_.push_back({std::move(answer), std::move(drained)});
+  }
+  std::optional<Held> take_held() {
+    std::lock_guard lock(held_mutex_);
+    if (held_.empty()) return std::nullopt;
+    auto call = std::move(held_.front());
+    held_.pop_front();
+    return call;
   }
   std::mutex held_mutex_;
+  std::deque<Held> held_;
 };
 
 }  // namespace refrain::server
