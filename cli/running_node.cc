@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <chrono>
-#include <thread>
+#include <condition_variable>
+#include <mutex>
 
 #include "base/clock.h"
+#include "cli/stop_budget.h"
 #include "cli/version.h"
 #include "node/assembly.h"
 #include "node/runner.h"
@@ -27,7 +29,7 @@ class RealNode final : public RunningNode {
 
   ~RealNode() override {
     runner_.reset();
-    if (server_) server_->stop();
+    server_.reset();  // before the node: calls and snapshots of it are gone then
   }
 
   Result<void> start() {
@@ -53,19 +55,18 @@ class RealNode final : public RunningNode {
     if (auto noted = directory_->note_birth(); !noted && noted.error().slug != "disk_full")
       return noted.error();
     server_->serve(*node_);
-    runner_ = std::make_unique<node::Runner>(wakeup_, [this] { return node_->step(); });
+    runner_ = std::make_unique<node::Runner>(wakeup_, [this] { return step(); });
     return {};
   }
 
   std::uint16_t port() const override { return server_->port(); }
 
   bool stop() override {
-    auto deadline = std::chrono::steady_clock::now() + config_.http.shutdown_timeout;
+    const auto start = std::chrono::steady_clock::now();
+    const StopBudget budget = stop_budget(config_.http.shutdown_timeout);
     node_->drain();
-    server_->stop();
-    while (!node_->flushed() && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(Milliseconds{5});
-    bool flushed = node_->flushed();
+    server_->stop(budget.server);
+    bool flushed = await_flush(start + budget.flush);
     *abandoned_ = false;
     runner_.reset();
     return flushed;
@@ -78,6 +79,24 @@ class RealNode final : public RunningNode {
   }
 
  private:
+  Nanoseconds step() {
+    Nanoseconds idle = node_->step();
+    if (stopping_.load()) {
+      std::lock_guard lock(stepped_mutex_);
+      stepped_.notify_all();
+    }
+    return idle;
+  }
+
+  /// Looks after every step, of which there are ten a second at least. A log that is away gets nothing now.
+  bool await_flush(std::chrono::steady_clock::time_point deadline) {
+    stopping_.store(true);
+    std::unique_lock lock(stepped_mutex_);
+    stepped_.wait_until(lock, deadline,
+                        [this] { return node_->flushed() || (log_ && !log_->health().reachable); });
+    return node_->flushed();
+  }
+
   Result<void> open_log() {
     auto wake = [this] { wakeup_.notify(); };
     if (options_.broker) {
@@ -131,6 +150,9 @@ class RealNode final : public RunningNode {
   SystemClock clock_;
   SystemRandom random_;
   node::Wakeup wakeup_;
+  std::atomic<bool> stopping_{false};
+  std::mutex stepped_mutex_;
+  std::condition_variable stepped_;
   std::unique_ptr<store::DataDir> directory_;
   std::unique_ptr<replication::Log> log_;
   replication::MemoryLog* memory_log_ = nullptr;

@@ -27,8 +27,9 @@ class RunningNode {
 
   /// The bound port.
   virtual std::uint16_t port() const = 0;
-  /// Answers what is in flight, flushes to Kafka, and ends, within shutdown_timeout. True when everything
-  /// acknowledged is in Kafka (what is not stays on disk and goes out after the next start).
+  /// Answers what is in flight, flushes to Kafka unless that is away, and ends, so early that destroying it
+  /// fits into shutdown_timeout as well. True when everything acknowledged is in Kafka (what is not stays on
+  /// disk and goes out after the next start).
   virtual bool stop() = 0;
   /// Why the node ended by itself; none while it runs.
   virtual std::optional<Error> ended() const = 0;

@@ -27,10 +27,15 @@ constexpr std::size_t kReadBytes = 8 * 1024;
 constexpr std::size_t kBodyReadBytes = 64 * 1024;
 constexpr std::uint64_t kDroppedBodyBytes = 64 * 1024;
 constexpr Milliseconds kGoneGrace{250};    // for the answer of a node that was not told in time
+constexpr Milliseconds kDrainRead{200};    // for the rest of a request at a stop
 constexpr Milliseconds kCancelled{2'000};  // for the 408 to be written
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-Error too_slow(std::string_view what) {
+Error too_slow(const Door& door, std::string_view what) {
+  if (door.draining) {
+    return unavailable("draining", "The node is shutting down and had only a part of the request's " +
+                                       std::string(what) + ". Nothing was done. Ask another one.");
+  }
   return invalid("timed_out",
                  "The request's " + std::string(what) + " did not come in time (http.request_timeout).");
 }
@@ -75,7 +80,11 @@ struct Connection::ResumeOf final : Resume {
 };
 
 Connection::Connection(asio::ip::tcp::socket socket, Door& door, Connections& all)
-    : socket_(std::move(socket)), door_(door), all_(all), place_(all.open.insert(all.open.end(), this)) {
+    : socket_(std::move(socket)),
+      door_(door),
+      all_(all),
+      place_(all.open.insert(all.open.end(), this)),
+      pause_(socket_.get_executor()) {
   ++door_.connections;
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -103,6 +112,7 @@ void Connection::start() {
 
 void Connection::enter(Phase phase, Milliseconds limit) {
   phase_ = phase;
+  if (door_.draining && (phase == Phase::kHead || phase == Phase::kBody)) limit = std::min(limit, kDrainRead);
   deadline_ = Steady::now() + limit;
 }
 
@@ -122,27 +132,39 @@ void Connection::sweep(Steady::time_point now) {
       exchange_->answer(given_up(door_, *request_));
       return;
     default:
-      dead_ = true;
-      socket_.close(ignored);
+      cut();
   }
 }
 
-void Connection::drain() {
-  if (phase_ != Phase::kIdle && phase_ != Phase::kLinger) return;
+void Connection::cut() {
   boost::system::error_code ignored;
   dead_ = true;
+  pause_.cancel();
   socket_.close(ignored);
 }
 
+void Connection::drain() {
+  switch (phase_) {
+    case Phase::kIdle:
+    case Phase::kLinger:
+    case Phase::kStream:
+      return cut();
+    case Phase::kHead:
+    case Phase::kBody:
+      deadline_ = std::min(deadline_, Steady::now() + kDrainRead);
+      return;
+    case Phase::kCall:
+    case Phase::kWrite:
+      return;
+  }
+}
+
 void Connection::force(bool close) {
-  boost::system::error_code ignored;
   if (phase_ == Phase::kCall) {
     request_->gone->store(true);
     exchange_->answer(given_up(door_, *request_));
   }
-  if (!close && phase_ != Phase::kStream) return;
-  dead_ = true;
-  socket_.close(ignored);
+  if (close) cut();
 }
 
 awaitable<void> Connection::run() {
@@ -187,7 +209,7 @@ awaitable<std::optional<Result<std::size_t>>> Connection::read_head() {
     if (*found) co_return Out(Result<std::size_t>(**found));
     if (phase_ == Phase::kIdle && door_.draining) co_return Out();
     const bool more = co_await read_some(in_, kReadBytes);
-    if (timed_out_) co_return Out(Result<std::size_t>(too_slow("head")));
+    if (timed_out_) co_return Out(Result<std::size_t>(too_slow(door_, "head")));
     if (!more) {
       if (in_.empty() || dead_) co_return Out();
       co_return Out(Result<std::size_t>(invalid("invalid", "The request ended inside its head.")));
@@ -242,7 +264,7 @@ awaitable<std::optional<Response>> Connection::read_body(RequestPtr request, Bod
     }
     const std::size_t had = request->body.size();
     const bool more = co_await read_some(request->body, here);
-    if (timed_out_) co_return Out(problem_and_close(too_slow("body")));
+    if (timed_out_) co_return Out(problem_and_close(too_slow(door_, "body")));
     if (!more) co_return Out(problem_and_close(invalid("invalid", "The request ended inside its body.")));
     share.give_back(here - (request->body.size() - had));
   }

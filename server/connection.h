@@ -4,6 +4,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <list>
 #include <memory>
@@ -34,7 +35,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// Ends what takes too long. Called every tenth of a second or so.
   void sweep(Steady::time_point now);
-  /// The server goes down: closes when idle. Calls under way are answered by the node, which drains as well.
+  /// The server goes down: closes when idle, cuts a stream, gives half a request a moment to come whole.
+  /// Calls under way are answered by the node, which drains as well.
   void drain();
   /// Answers what is under way without the node; `close` = does not even wait for that to be written.
   void force(bool close);
@@ -73,6 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<void> linger();
 
   void enter(Phase phase, Milliseconds limit);
+  void cut();
   void watch(const RequestPtr& request);
   void look_whether_gone();
   bool peer_closed();
@@ -90,6 +93,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool dead_ = false;  // nothing more can be written
   std::string in_;     // read and not yet used
   std::string out_;
+  boost::asio::steady_timer pause_;     // of a stream
   std::shared_ptr<Exchange> exchange_;  // while kCall
   RequestPtr request_;                  // while kCall
 };

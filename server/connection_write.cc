@@ -2,7 +2,6 @@
 // The way out: answers, streams, and closing so that the last answer is heard.
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -75,13 +74,13 @@ awaitable<bool> Connection::write(std::string_view bytes) {
 
 /// Blocks as they come, at the rate that is configured, each as one chunk.
 awaitable<bool> Connection::stream(std::shared_ptr<node::SnapshotSource> source, bool chunked) {
-  asio::steady_timer timer(socket_.get_executor());
   const auto start = Steady::now();
   const double rate =
       static_cast<double>(std::max<std::uint64_t>(1, door_.options.snapshot_bytes_per_second));
   double sent = 0;
   std::string block;
   for (;;) {
+    if (dead_ || door_.draining) co_return false;
     enter(Phase::kStream, door_.options.http.request_timeout);
     block.clear();
     auto state = source->next(block);
@@ -93,8 +92,8 @@ awaitable<bool> Connection::stream(std::shared_ptr<node::SnapshotSource> source,
     if (*state == node::SnapshotSource::State::kEnd) break;
     if (*state == node::SnapshotSource::State::kWait) {
       if (peer_closed()) co_return false;
-      timer.expires_after(kSnapshotPause);
-      auto [waited] = co_await timer.async_wait(kUse);
+      pause_.expires_after(kSnapshotPause);
+      auto [waited] = co_await pause_.async_wait(kUse);
       if (waited || dead_) co_return false;
       continue;
     }
@@ -106,8 +105,8 @@ awaitable<bool> Connection::stream(std::shared_ptr<node::SnapshotSource> source,
     const auto due =
         start + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(sent / rate));
     if (due > Steady::now()) {
-      timer.expires_at(due);
-      auto [waited] = co_await timer.async_wait(kUse);
+      pause_.expires_at(due);
+      auto [waited] = co_await pause_.async_wait(kUse);
       if (waited || dead_) co_return false;
     }
   }

@@ -29,7 +29,7 @@ using Steady = std::chrono::steady_clock;
 
 constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr Milliseconds kSweep{100};
-constexpr Milliseconds kForceAhead{500};
+constexpr Milliseconds kForceAhead{500};  // for the last answers to be written, and then to be heard
 constexpr std::uint32_t kMaxRefused =
     256;  // connections over the limit that get a word before they are closed
 
@@ -40,13 +40,13 @@ class AsioServer final : public Server {
     door_.answers =
         std::make_shared<AnswerQueue>([this] { asio::post(io_, [this] { door_.answers->drain(); }); });
   }
-  ~AsioServer() override { stop(); }
+  ~AsioServer() override { stop(Milliseconds{0}); }
 
   Result<void> bind();
   std::uint16_t port() const override { return port_; }
   void start() override;
   void serve(node::Api& node) override { door_.node.store(&node, std::memory_order_release); }
-  void stop() override;
+  void stop(Milliseconds within) override;
 
  private:
   asio::awaitable<void> accept();
@@ -54,6 +54,7 @@ class AsioServer final : public Server {
   asio::awaitable<void> refuse(tcp::socket socket);
   void take(tcp::socket socket);
   void begin_drain();
+  void force(bool close);
   bool wait_until_closed(Steady::time_point deadline);
   void on_io(std::function<void()> what);
   template <class F>
@@ -223,24 +224,28 @@ bool AsioServer::wait_until_closed(Steady::time_point deadline) {
   return closed_.wait_until(lock, deadline, [this] { return all_closed_; });
 }
 
-void AsioServer::stop() {
+void AsioServer::force(bool close) {
+  connections_.forced = true;
+  for_each_open([close](Connection& connection) { connection.force(close); });
+  sweeper_.cancel();
+}
+
+void AsioServer::stop(Milliseconds within) {
   std::lock_guard lock(stop_mutex_);
   if (std::exchange(stopped_, true)) return;
   door_.draining = true;
   if (thread_.joinable()) {
-    const auto deadline = Steady::now() + door_.options.http.shutdown_timeout;
+    const auto deadline = Steady::now() + within;
+    const auto ahead = std::min(kForceAhead, within / 4);
     on_io([this] { begin_drain(); });
-    bool closed = wait_until_closed(deadline - kForceAhead);
+    bool closed = wait_until_closed(deadline - 2 * ahead);
     if (!closed) {
-      on_io([this] {
-        connections_.forced = true;
-        for_each_open([](Connection& connection) { connection.force(false); });
-      });
-      closed = wait_until_closed(deadline);
+      on_io([this] { force(false); });
+      closed = wait_until_closed(deadline - ahead);
     }
     if (!closed) {
-      on_io([this] { for_each_open([](Connection& connection) { connection.force(true); }); });
-      wait_until_closed(deadline + kForceAhead);
+      on_io([this] { force(true); });
+      wait_until_closed(deadline + kSweep);
     }
     on_io([this] {
       door_.answers->close();

@@ -31,7 +31,7 @@ class Server {
   /// in use").
   static Result<std::unique_ptr<Server>> open(Options options);
 
-  /// stop(), when that was not called.
+  /// stop(0), when that was not called. After it every snapshot of the node is gone.
   virtual ~Server() = default;
 
   /// The port that is bound: of use when port 0 was asked for. Any thread.
@@ -43,11 +43,12 @@ class Server {
   /// From now on calls go to `node`, which must outlive the server or stop() it first. Any thread; once.
   virtual void serve(node::Api& node) = 0;
 
-  /// Graceful: ready goes false, nothing new is accepted, what was asked is answered, connections close.
-  /// Returns when that is done, at the latest after shutdown_timeout; what is then unanswered got 503 or 500
-  /// write_uncertain. After it no call on the node is made and no answer of the node is looked at. Any thread
-  /// but the I/O thread; twice is once.
-  virtual void stop() = 0;
+  /// Graceful: ready goes false, nothing new is accepted, what was asked is answered, connections close. Half
+  /// a request is ended soon, a snapshot at once. Returns when that is done, at the latest after `within` or
+  /// a little more; what the node has not answered some time before that got 503 or 500 write_uncertain.
+  /// After it no call on the node is made and no answer of the node is looked at. Any thread but the I/O
+  /// thread; twice is once.
+  virtual void stop(Milliseconds within) = 0;
 };
 
 }  // namespace refrain::server

@@ -304,7 +304,7 @@ TEST(Connection, StoppingAnswersWhatIsInFlightThenCloses) {
     std::lock_guard lock(served.node.mutex);
     return served.node.commits.size() == 1;
   }));
-  std::thread stopping([&] { served.server->stop(); });
+  std::thread stopping([&] { served.server->stop(Milliseconds{10'000}); });
   EXPECT_TRUE(idle.ended());
   served.node.answer_held();
   const auto answer = writing.hear();
@@ -326,7 +326,7 @@ TEST(Connection, AtAStopEveryWaitingCallGetsWhatTheNodeSaysOfIt) {
       http("POST", "/v1/requests/n/b/execute?ack=all&timeout=60s", R"({"response":{"body":"done"}})"));
   ASSERT_TRUE(eventually([&] { return served.node.waiting() == 3; }));
   served.node.drain();
-  served.server->stop();
+  served.server->stop(Milliseconds{10'000});
   const auto refused = begin.hear();
   EXPECT_THAT(refused.body, HasSubstr("\"draining\""));
   EXPECT_EQ(refused.header("refrain-decision"), "refused");
@@ -337,9 +337,7 @@ TEST(Connection, AtAStopEveryWaitingCallGetsWhatTheNodeSaysOfIt) {
 }
 
 TEST(Connection, AStopIsOverInTimeWhateverTheNodeDoesAndOnlyReadsAreToldToAskAnotherOne) {
-  Options options;
-  options.http.shutdown_timeout = Milliseconds{1500};
-  Served served(options);
+  Served served;
   served.node.hold = true;
   const std::string response = R"({"response":{"body":"done"}})";
   const std::string calls[] = {http("POST", "/v1/requests/n/a/begin?wait=60s"),
@@ -348,7 +346,7 @@ TEST(Connection, AStopIsOverInTimeWhateverTheNodeDoesAndOnlyReadsAreToldToAskAno
   std::deque<Wire> wires;
   for (const auto& call : calls) wires.emplace_back(served.server->port()).say(call);
   ASSERT_TRUE(eventually([&] { return served.node.waiting() == 4; }));
-  served.server->stop();
+  served.server->stop(Milliseconds{1500});
   for (std::size_t i = 0; i < 3; ++i) {
     const auto answer = wires[i].hear();
     EXPECT_THAT(answer.body, HasSubstr("\"write_uncertain\"")) << calls[i];
@@ -358,6 +356,70 @@ TEST(Connection, AStopIsOverInTimeWhateverTheNodeDoesAndOnlyReadsAreToldToAskAno
   EXPECT_TRUE(served.node.begins[0].gone->load());
   while (served.node.answer_held()) {
   }
+}
+
+constexpr Milliseconds kLongStop{60'000};
+
+/// Stops with all the time in the world; how long it took.
+Milliseconds time_to_stop(Served& served) {
+  const auto start = std::chrono::steady_clock::now();
+  served.server->stop(kLongStop);
+  return std::chrono::duration_cast<Milliseconds>(std::chrono::steady_clock::now() - start);
+}
+
+TEST(Connection, AStopDoesNotWaitForHalfARequestAndSaysThatNothingWasDone) {
+  Served served;
+  Wire head(served.server->port()), body(served.server->port()), begin(served.server->port());
+  head.say("GET /health/live HTTP/1.1\r\nHos");
+  body.say("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nval");
+  begin.say("POST /v1/requests/n/a/begin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nval");
+  EXPECT_EQ(served.ask("GET", "/health/live").status, 200);  // by now the server has read the others
+  EXPECT_LT(time_to_stop(served), kLongStop / 4);
+  for (auto* wire : {&head, &body, &begin}) {
+    const auto answer = wire->hear();
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_THAT(answer.body, HasSubstr("\"draining\""));
+    EXPECT_EQ(answer.header("connection"), "close");
+    EXPECT_EQ(answer.header("refrain-decision"), wire == &begin ? "refused" : "");
+  }
+  EXPECT_TRUE(served.node.commits.empty());
+}
+
+TEST(Connection, AStopLetsARequestComeWholeThatIsNearlyThere) {
+  Served served;
+  Wire wire(served.server->port());
+  wire.say("PUT /v1/kv/n/k HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nval");
+  EXPECT_EQ(served.ask("GET", "/health/live").status, 200);
+  std::thread stopping([&] { served.server->stop(kLongStop); });
+  wire.say("ue");
+  EXPECT_EQ(wire.hear().status, 200);
+  wire.close();
+  stopping.join();
+}
+
+TEST(Connection, AStopCutsASnapshotThatSitsInItsRate) {
+  Options options;
+  options.snapshot_bytes_per_second = 1;
+  Served served(options);
+  served.node.snapshot_blocks = {std::string(100'000, 's'), "last"};
+  Wire wire(served.server->port());
+  wire.say(http("GET", "/v1/snapshot"));
+  ASSERT_TRUE(eventually([&] { return served.node.snapshots->load() == 1; }));
+  EXPECT_LT(time_to_stop(served), kLongStop / 4);
+  EXPECT_EQ(served.node.snapshots->load(), 0);
+  EXPECT_EQ(wire.hear().status, 0);
+}
+
+TEST(Connection, AServerThatIsDestroyedLeavesNoSnapshotOfTheNodeBehind) {
+  Options options;
+  options.snapshot_bytes_per_second = 1;
+  Served served(options);
+  served.node.snapshot_blocks = {std::string(100'000, 's'), "last"};
+  Wire wire(served.server->port());
+  wire.say(http("GET", "/v1/snapshot"));
+  ASSERT_TRUE(eventually([&] { return served.node.snapshots->load() == 1; }));
+  served.server.reset();
+  EXPECT_EQ(served.node.snapshots->load(), 0);
 }
 
 TEST(Connection, APortInUseIsNamed) {

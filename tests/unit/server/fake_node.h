@@ -38,7 +38,8 @@ class FakeNode : public node::Api {
   std::string scope = "local";
   Vector known_applied{{"eu", Hlc{7}}};
   bool hold = false;
-  std::vector<std::string> snapshot_blocks;  // "wait" is a pause
+  std::vector<std::string> snapshot_blocks;                                             // "wait" is a pause
+  std::shared_ptr<std::atomic<int>> snapshots = std::make_shared<std::atomic<int>>(0);  // that are there
   bool timed_out = false;
   std::uint64_t next_hlc = 100;
 
@@ -177,7 +178,8 @@ class FakeNode : public node::Api {
     return known_checks;
   }
   Result<std::unique_ptr<node::SnapshotSource>> snapshot() override {
-    return Result<std::unique_ptr<node::SnapshotSource>>(std::make_unique<Blocks>(snapshot_blocks));
+    return Result<std::unique_ptr<node::SnapshotSource>>(
+        std::make_unique<Blocks>(snapshot_blocks, snapshots));
   }
   const node::Limits& limits() const override { return known_limits; }
 
@@ -198,7 +200,11 @@ class FakeNode : public node::Api {
  private:
   class Blocks final : public node::SnapshotSource {
    public:
-    explicit Blocks(std::vector<std::string> blocks) : blocks_(std::move(blocks)) {}
+    Blocks(std::vector<std::string> blocks, std::shared_ptr<std::atomic<int>> there)
+        : blocks_(std::move(blocks)), there_(std::move(there)) {
+      ++*there_;
+    }
+    ~Blocks() override { --*there_; }
     Result<State> next(std::string& block) override {
       if (at_ == blocks_.size()) return State::kEnd;
       const auto& one = blocks_[at_++];
@@ -210,6 +216,7 @@ class FakeNode : public node::Api {
 
    private:
     std::vector<std::string> blocks_;
+    std::shared_ptr<std::atomic<int>> there_;
     std::size_t at_ = 0;
   };
 

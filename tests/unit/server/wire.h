@@ -163,7 +163,9 @@ struct Served {
     if (with_node) server->serve(node);
     server->start();
   }
-  ~Served() { server->stop(); }
+  ~Served() {
+    if (server) server->stop(Milliseconds{10'000});
+  }
   WireAnswer ask(std::string_view method, std::string_view target, std::string_view body = "",
                  std::string_view headers = "") {
     Wire wire(server->port());
