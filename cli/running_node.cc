@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "cli/config_values.h"
 #include "cli/stop_budget.h"
 #include "cli/version.h"
 #include "node/assembly.h"
@@ -45,7 +46,7 @@ class RealNode final : public RunningNode {
     if (!server) return server.error();
     server_ = std::move(*server);
     if (config_.http.advertise.empty())
-      config_.http.advertise = "http://" + config_.http.host + ":" + std::to_string(server_->port());
+      config_.http.advertise = "http://" + format_listen(config_.http.host, server_->port());
     server_->start();  // live answers while the store opens
     if (auto opened = open_log(); !opened) return opened.error();
     peers_ = std::make_unique<server::HttpPeers>();

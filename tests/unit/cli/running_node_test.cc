@@ -142,6 +142,14 @@ TEST(RunningNode, CanBeDestroyedWhileASnapshotOfItIsStreamed) {
   ::close(fd);
 }
 
+TEST(RunningNode, CallsItselfByAnUrlAlsoOnIpv6) {
+  OneNode node("::1");
+  if (!*node) GTEST_SKIP() << "no IPv6 here";
+  ASSERT_TRUE(node.ready());
+  const auto members = node.call("GET", "/v1/members");
+  EXPECT_THAT(members.body, HasSubstr("\"address\":\"http://[::1]:" + std::to_string(node->port()) + "\""));
+}
+
 TEST(StopBudget, LeavesTimeToFlushAndToClose) {
   EXPECT_EQ(stop_budget(Milliseconds{10'000}).server, Milliseconds{7'000});
   EXPECT_EQ(stop_budget(Milliseconds{10'000}).flush, Milliseconds{8'000});
