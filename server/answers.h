@@ -25,12 +25,34 @@ void write_sync(JsonWriter& json, const node::SyncReport& sync);  // its members
 void write_status(JsonWriter& json, const node::StatusReport& status);
 void write_members(JsonWriter& json, const node::MembersReport& members);
 
-template <class T, class F>
-std::string page_json(const node::Page<T>& page, F write_item) {
+/// A page of a list ends here, in bytes of JSON; one item alone may be longer.
+inline constexpr std::size_t kPageBytes = 1024 * 1024;
+
+/// Writes items until the page is full, and gives how many: one at least, when there is one.
+template <class Items, class F>
+std::size_t write_items(JsonWriter& json, const Items& items, F write_item) {
+  std::size_t written = 0;
+  for (const auto& item : items) {
+    const auto before = json.mark();
+    write_item(json, item);
+    if (written > 0 && json.size() > kPageBytes) {
+      json.back_to(before);
+      break;
+    }
+    ++written;
+  }
+  return written;
+}
+
+/// `place_of` an item = the `after` that goes on behind it.
+template <class T, class F, class G>
+std::string page_json(const node::Page<T>& page, F write_item, G place_of) {
   JsonWriter json;
   json.begin_object().key("items").begin_array();
-  for (const auto& item : page.items) write_item(json, item);
-  json.end_array().member("after", page.after).end_object();
+  const std::size_t written = write_items(json, page.items, write_item);
+  json.end_array().key("after");
+  written < page.items.size() ? json.value(place_of(page.items[written - 1])) : json.value(page.after);
+  json.end_object();
   return json.take();
 }
 

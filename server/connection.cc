@@ -42,29 +42,6 @@ Error too_slow(const Door& door, std::string_view what) {
 
 }  // namespace
 
-/// Counts body bytes against the memory that all bodies may take, for as long as it lives.
-class Connection::BodyShare {
- public:
-  explicit BodyShare(Door& door) : door_(door) {}
-  ~BodyShare() { door_.body_bytes -= held_; }
-  BodyShare(const BodyShare&) = delete;
-  BodyShare& operator=(const BodyShare&) = delete;
-  bool take(std::size_t bytes) {
-    if (door_.body_bytes + bytes > door_.options.body_memory) return false;
-    door_.body_bytes += bytes;
-    held_ += bytes;
-    return true;
-  }
-  void give_back(std::size_t bytes) {
-    door_.body_bytes -= bytes;
-    held_ -= bytes;
-  }
-
- private:
-  Door& door_;
-  std::uint64_t held_ = 0;
-};
-
 void Connection::Exchange::answer(Response with) {
   if (answered) return;
   answered = true;
@@ -232,16 +209,16 @@ awaitable<Response> Connection::answer(RequestPtr request, std::optional<Error> 
     refusal->close = true;  // its body is not worth reading, so what follows is no request
     co_return std::move(*refusal);
   }
-  BodyShare share(door_);
+  MemoryShare share(door_.body_bytes, door_.options.body_memory);
   auto cut_short = co_await read_body(request, share);
   if (cut_short) co_return std::move(*cut_short);
   if (refusal) co_return std::move(*refusal);
-  auto response = co_await call(request);
+  auto response = co_await call(request, share);
   co_return response;
 }
 
 /// An answer when the body did not come whole.
-awaitable<std::optional<Response>> Connection::read_body(RequestPtr request, BodyShare& share) {
+awaitable<std::optional<Response>> Connection::read_body(RequestPtr request, MemoryShare& share) {
   using Out = std::optional<Response>;
   const std::size_t length = request->head.content_length;
   const auto spent = std::chrono::duration_cast<Milliseconds>(Steady::now() - started_);
@@ -271,13 +248,17 @@ awaitable<std::optional<Response>> Connection::read_body(RequestPtr request, Bod
   co_return Out();
 }
 
-awaitable<Response> Connection::call(RequestPtr request) {
+awaitable<Response> Connection::call(RequestPtr request, MemoryShare& body) {
   auto exchange = std::make_shared<Exchange>();
   exchange_ = exchange;
   request_ = request;
   enter(Phase::kCall, door_.options.http.request_timeout);
   request->route->handler(door_, request,
                           [exchange](Response response) { exchange->answer(std::move(response)); });
+  request->body = {};
+  // Who waits holds no body any more, here or at the node: a begin's was hashed, a write's goes into the next
+  // batch. Any other write is answered with its batch, and until then its body is somewhere.
+  if (request->patience.count() > 0 || request->route->body == BodyKind::kPayload) body.end();
   if (!exchange->answered) {
     deadline_ += request->patience;
     if (request->ends_with_caller) watch(request);

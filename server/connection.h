@@ -13,6 +13,7 @@
 
 #include "server/door.h"
 #include "server/http_head.h"
+#include "server/memory_share.h"
 
 namespace refrain::server {
 
@@ -60,14 +61,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void answer(Response with);
   };
 
-  class BodyShare;
-
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<std::optional<Result<std::size_t>>> read_head();
   boost::asio::awaitable<Response> answer(RequestPtr request, std::optional<Error> refused);
-  boost::asio::awaitable<std::optional<Response>> read_body(RequestPtr request, BodyShare& share);
-  boost::asio::awaitable<Response> call(RequestPtr request);
+  boost::asio::awaitable<std::optional<Response>> read_body(RequestPtr request, MemoryShare& share);
+  boost::asio::awaitable<Response> call(RequestPtr request, MemoryShare& body);
   boost::asio::awaitable<bool> send(RequestPtr request, Response response);
   boost::asio::awaitable<bool> stream(std::shared_ptr<node::SnapshotSource> source, bool chunked);
   boost::asio::awaitable<bool> write(std::string_view bytes);
@@ -80,6 +79,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void look_whether_gone();
   bool peer_closed();
   bool keeps_open(const Request& request, const Response& response) const;
+  bool has_room(const Response& response, MemoryShare& share) const;
 
   boost::asio::ip::tcp::socket socket_;
   Door& door_;

@@ -31,7 +31,18 @@ bool Connection::keeps_open(const Request& request, const Response& response) co
   return request.head.keep_alive && !response.close && !door_.draining && !all_.forced;
 }
 
+/// Small answers always have room, and so has any while no other is unsent.
+bool Connection::has_room(const Response& response, MemoryShare& share) const {
+  const auto bytes = response.body.size();
+  if (share.take(bytes)) return true;
+  if (bytes > kKeptBytes && door_.answer_bytes > 0) return false;
+  share.take_anyway(bytes);
+  return true;
+}
+
 awaitable<bool> Connection::send(RequestPtr request, Response response) {
+  MemoryShare share(door_.answer_bytes, door_.options.answer_memory);
+  if (!has_room(response, share)) response = crowded_out(*request);
   finish(door_, *request, response, Steady::now() - started_);
   bool open = keeps_open(*request, response);
   WireOptions options;
@@ -42,9 +53,11 @@ awaitable<bool> Connection::send(RequestPtr request, Response response) {
   options.date = all_.date;
   out_.clear();
   append_response(out_, response, options);
+  response.body = {};
   enter(Phase::kWrite, door_.options.http.request_timeout);
   const bool written = co_await write(out_);
   if (out_.capacity() > kKeptBytes) out_ = std::string();
+  share.end();
   if (written && response.stream && !options.head_only) {
     std::shared_ptr<node::SnapshotSource> source = std::move(response.stream);
     ++door_.snapshots;

@@ -90,15 +90,16 @@ Response read_answer(Door& door, Request& request, const std::string& ns, const 
 }
 
 std::string scan_json(const node::ScanAnswer& page, bool values) {
-  JsonWriter json;
-  json.begin_object().key("items").begin_array();
-  for (const auto& item : page.items) {
+  const auto write_item = [values](JsonWriter& json, const node::ScanItem& item) {
     json.begin_object().member("key", item.key).member("version", format_version(item.version));
     if (values) json.bytes("value", item.value);
     json.end_object();
-  }
+  };
+  JsonWriter json;
+  json.begin_object().key("items").begin_array();
+  const std::size_t written = write_items(json, page.items, write_item);
   json.end_array().key("after");
-  page.after ? json.value(*page.after) : json.null();
+  written < page.items.size() ? json.value(page.items[written - 1].key) : json.value(page.after);
   json.end_object();
   return json.take();
 }

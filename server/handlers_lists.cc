@@ -11,9 +11,20 @@
 namespace refrain::server {
 namespace {
 
-template <class T, class F>
-Response page_answer(const Result<node::Page<T>>& page, F write_item) {
-  return page ? json_response(200, page_json(*page, write_item)) : problem(page.error());
+/// `read` gives the page of at most so many. One that is too long in JSON is read again, shorter, so that the
+/// node says where it goes on.
+template <class Read, class F>
+Response page_answer(std::size_t limit, Read read, F write_item) {
+  for (;;) {
+    const auto page = read(limit);
+    if (!page) return problem(page.error());
+    JsonWriter json;
+    json.begin_object().key("items").begin_array();
+    const std::size_t written = write_items(json, page->items, write_item);
+    json.end_array().member("after", page->after).end_object();
+    if (written == page->items.size()) return json_response(200, json.take());
+    limit = written;
+  }
 }
 
 /// A filter that is a name when it is given.
@@ -88,7 +99,8 @@ void list_requests(Door& door, const RequestPtr& request, Reply reply) {
   const auto after = arguments.text("after").value_or("");
   const auto limit = arguments.limit();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  reply(page_answer(door.api().requests(ns, state, after, limit), write_request));
+  const auto read = [&](std::size_t most) { return door.api().requests(ns, state, after, most); };
+  reply(page_answer(limit, read, write_request));
 }
 
 void list_duplicates(Door& door, const RequestPtr& request, Reply reply) {
@@ -98,7 +110,8 @@ void list_duplicates(Door& door, const RequestPtr& request, Reply reply) {
   const bool all = arguments.flag("all");
   const auto limit = arguments.limit();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  reply(page_answer(door.api().duplicates(ns, after, all, limit), write_duplicate));
+  const auto read = [&](std::size_t most) { return door.api().duplicates(ns, after, all, most); };
+  reply(page_answer(limit, read, write_duplicate));
 }
 
 void list_conflicts(Door& door, const RequestPtr& request, Reply reply) {
@@ -110,7 +123,8 @@ void list_conflicts(Door& door, const RequestPtr& request, Reply reply) {
   const auto limit = arguments.limit();
   if (!key.empty() && ns.empty()) arguments.fail(invalid("invalid", "key goes with ns."));
   if (arguments.error()) return reply(problem(*arguments.error()));
-  reply(page_answer(door.api().conflicts(ns, key, open, after, limit), write_conflict));
+  const auto read = [&](std::size_t most) { return door.api().conflicts(ns, key, open, after, most); };
+  reply(page_answer(limit, read, write_conflict));
 }
 
 void show_conflict(Door& door, const RequestPtr& request, Reply reply) {

@@ -68,7 +68,10 @@ void list_events(Door& door, const RequestPtr& request, Reply reply) {
   const auto limit = arguments.limit();
   if (arguments.error()) return reply(problem(*arguments.error()));
   auto on_answer = [reply = std::move(reply)](const Result<node::Page<node::EventReport>>& page) {
-    reply(page ? json_response(200, page_json(*page, write_event)) : problem(page.error()));
+    constexpr auto place_of = [](const node::EventReport& last) {
+      return std::to_string(last.commit.seq.value);
+    };
+    reply(page ? json_response(200, page_json(*page, write_event, place_of)) : problem(page.error()));
   };
   door.api().events(std::move(state), after, limit,
                     door.answers->deliver<node::Page<node::EventReport>>(std::move(on_answer)));

@@ -46,6 +46,18 @@ class JsonWriter {
   /// `name` when the bytes are UTF-8, else `name_base64`.
   JsonWriter& bytes(std::string_view name, std::string_view what);
 
+  std::size_t size() const { return out_.size(); }
+  /// Where the text is now, to take away what is written after it.
+  struct Mark {
+    std::size_t size;
+    bool fresh;
+  };
+  Mark mark() const { return {out_.size(), fresh_}; }
+  void back_to(const Mark& mark) {
+    out_.resize(mark.size);
+    fresh_ = mark.fresh;
+  }
+
   std::string take() { return std::move(out_); }
 
  private:

@@ -86,6 +86,17 @@ std::string_view decision_of(const Response& response) {
   return "refused";
 }
 
+bool reads(const Request& request) {
+  return request.route && request.route->method == "GET";
+}
+
+Response uncertain(const std::string& why) {
+  return problem({Code::kUnknown, "write_uncertain",
+                  why +
+                      "; what was asked may have happened. Read, or repeat with the same Idempotency-Key or "
+                      "request id."});
+}
+
 void name_decision(Door& door, const Request& request, Response& response) {
   const std::string& ns = request.captures[0];
   if (!response.header("Refrain-Decision"))
@@ -135,15 +146,18 @@ std::optional<Response> preflight(Door& door, Request& request) {
 }
 
 Response given_up(const Door& door, const Request& request) {
-  const bool reads = request.route && request.route->method == "GET";
-  if (reads && door.draining)
-    return problem(unavailable("draining", "The node is shutting down. Ask another one."));
-  if (reads) return problem(unavailable("overloaded", "The node did not answer in time. Try again later."));
-  return problem({Code::kUnknown, "write_uncertain",
-                  std::string(door.draining ? "The node shuts down before it had an answer"
-                                            : "The node did not answer in time") +
-                      "; what was asked may have happened. Read, or repeat with the same Idempotency-Key or "
-                      "request id."});
+  if (!reads(request)) {
+    return uncertain(door.draining ? "The node shuts down before it had an answer"
+                                   : "The node did not answer in time");
+  }
+  if (door.draining) return problem(unavailable("draining", "The node is shutting down. Ask another one."));
+  return problem(unavailable("overloaded", "The node did not answer in time. Try again later."));
+}
+
+Response crowded_out(const Request& request) {
+  constexpr std::string_view kWhy = "The node holds as many answers that nobody takes as it may";
+  if (!reads(request)) return uncertain(std::string(kWhy));
+  return problem(unavailable("overloaded", std::string(kWhy) + ". Try again later."));
 }
 
 void finish(Door& door, Request& request, Response& response, std::chrono::nanoseconds took) {

@@ -20,6 +20,9 @@ std::uint64_t body_limit(const Door& door, const Request& request);
 /// of everything else, also a begin, nobody here knows whether it happened.
 Response given_up(const Door& door, const Request& request);
 
+/// Instead of an answer for which there is no memory while others do not take theirs.
+Response crowded_out(const Request& request);
+
 /// Session, decision and scope; metrics and log.
 void finish(Door& door, Request& request, Response& response, std::chrono::nanoseconds took);
 

@@ -6,6 +6,8 @@
 namespace refrain::server {
 namespace {
 
+constexpr std::size_t kRoomForHead = 1024;
+
 void append_header(std::string& out, std::string_view name, std::string_view value) {
   out += name;
   out += ": ";
@@ -85,6 +87,7 @@ std::string_view reason_of(int status) {
 }
 
 void append_response(std::string& out, const Response& response, const WireOptions& options) {
+  out.reserve(out.size() + kRoomForHead + response.body.size());
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status, reason_of(response.status));
   if (!options.date.empty()) append_header(out, "Date", options.date);
   if (!response.content_type.empty()) append_header(out, "Content-Type", response.content_type);

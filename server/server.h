@@ -22,7 +22,9 @@ struct Options {
   std::uint64_t snapshot_bytes_per_second = 100 * node::kMiB;
   /// Of a namespace of requests, as configured: named where the node did not come to decide.
   std::function<std::string(const std::string& ns)> scope_of = [](const std::string&) { return "local"; };
-  std::uint64_t body_memory = 256 * node::kMiB;  // all request bodies together; past it 503 overloaded
+  std::uint64_t body_memory = 256 * node::kMiB;   // all request bodies together; past it 503 overloaded
+  std::uint64_t answer_memory = 64 * node::kMiB;  // all answers that clients have not taken yet, likewise;
+                                                  // one alone may be larger, small ones always go
 };
 
 class Server {

@@ -251,6 +251,46 @@ TEST(Connection, BodiesShareABoundedMemory) {
       eventually([&] { return served.ask("PUT", "/v1/kv/n/k", std::string(10'000, 'v')).status == 200; }));
 }
 
+TEST(Connection, ACallThatWaitsHoldsNoBodyMemory) {
+  Options options;
+  options.body_memory = 64 * 1024;
+  Served served(options);
+  served.node.hold = true;
+  const std::string large(60'000, 'v');
+  Wire begin(served.server->port()), put(served.server->port());
+  begin.say(http("POST", "/v1/requests/n/a/begin?wait=60s", large));
+  ASSERT_TRUE(eventually([&] { return served.node.waiting() == 1; }));
+  put.say(http("PUT", "/v1/kv/n/k?ack=all&timeout=60s", large));
+  ASSERT_TRUE(eventually([&] { return served.node.waiting() == 2; }));
+  served.node.hold = false;
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/k2", large).status, 200);
+  served.node.drain();
+  EXPECT_EQ(begin.hear().status, 503);
+  EXPECT_EQ(put.hear().status, 202);
+}
+
+TEST(Connection, AnswersThatNobodyTakesShareABoundedMemoryAndOneAlwaysHasRoom) {
+  Options options;
+  options.answer_memory = 1024 * 1024;
+  Served served(options);
+  const std::string value(500 * 1024, '\1');  // six times that in JSON
+  ASSERT_EQ(served.ask("PUT", "/v1/kv/n/k", value).status, 200);
+  const auto scan = http("GET", "/v1/kv/n?values=true");
+  Wire deaf(served.server->port(), 4096);
+  deaf.say(scan);
+  EXPECT_TRUE(eventually([&] { return Wire(served.server->port()).ask(scan).status == 503; }));
+  EXPECT_THAT(Wire(served.server->port()).ask(scan).body, HasSubstr("\"overloaded\""));
+  EXPECT_EQ(served.ask("PUT", "/v1/kv/n/small", "v").status, 200);
+  // Of a run that may have been the first, nobody says that nothing happened.
+  const std::string run = R"({"response":{"body":")" + std::string(200'000, 'r') + "\"}}";
+  served.node.execute_replay = node::StoredResponse{200, "text/x", std::string(1'000'000, 'r')};
+  const auto lost = served.ask("POST", "/v1/requests/n/a/execute", run);
+  EXPECT_THAT(lost.body, HasSubstr("\"write_uncertain\""));
+  EXPECT_EQ(lost.header("refrain-decision"), "unknown");
+  deaf.close();
+  EXPECT_TRUE(eventually([&] { return Wire(served.server->port()).ask(scan).status == 200; }));
+}
+
 TEST(Connection, ASnapshotIsStreamedAndACutOneCannotBeTakenForWhole) {
   Served served;
   const std::string large(300'000, 's');

@@ -30,6 +30,8 @@ class FakeNode : public node::Api {
   std::optional<Error> stale;
   std::optional<node::RequestReport> known_request;
   std::optional<node::ConflictReport> known_conflict;
+  std::vector<node::ConflictReport> known_conflicts;
+  std::vector<node::EventReport> known_events;
   std::vector<node::DuplicateReport> known_duplicates;
   std::vector<node::Check> known_checks;
   node::StatusReport known_status;
@@ -144,9 +146,16 @@ class FakeNode : public node::Api {
     return node::Page<node::DuplicateReport>{known_duplicates, std::nullopt};
   }
   Result<node::Page<node::ConflictReport>> conflicts(const std::string&, const std::string&, bool,
-                                                     const std::string&, std::size_t) override {
+                                                     const std::string&, std::size_t limit) override {
     node::Page<node::ConflictReport> page;
     if (known_conflict) page.items.push_back(*known_conflict);
+    for (const auto& conflict : known_conflicts) {
+      if (page.items.size() == limit) {
+        page.after = "behind " + page.items.back().id;
+        break;
+      }
+      page.items.push_back(conflict);
+    }
     return page;
   }
   Result<std::optional<node::ConflictReport>> conflict(const std::string&) override { return known_conflict; }
@@ -159,7 +168,7 @@ class FakeNode : public node::Api {
     later([done, this] { done(known_members); });
   }
   void events(std::string, Seq, std::size_t, node::Done<node::Page<node::EventReport>> done) override {
-    later([done] { done(node::Page<node::EventReport>{}); });
+    later([done, this] { done(node::Page<node::EventReport>{known_events, std::nullopt}); });
   }
   void event(CommitId id, node::Done<node::EventReport> done) override {
     node::EventReport report;

@@ -125,6 +125,22 @@ TEST(KvRoutes, ScansGoOnBehindTheLastKey) {
   EXPECT_EQ(served.ask("GET", "/v1/kv/n?limit=0").status, 400);
 }
 
+TEST(KvRoutes, APageOfKeysEndsAtOneMebibyteOfJsonAndGoesOnBehindItsLastKey) {
+  Served served;
+  for (const char* key : {"a", "b", "c"})
+    served.ask("PUT", std::string("/v1/kv/n/") + key, std::string(100'000, '\1'));  // 600,000 in JSON
+  std::string after;
+  for (const char* key : {"a", "b"}) {
+    const auto page = served.ask("GET", "/v1/kv/n?values=true&after=" + after).body;
+    EXPECT_LT(page.size(), 1024U * 1024);
+    EXPECT_THAT(page, HasSubstr(std::string("{\"items\":[{\"key\":\"") + key + "\""));
+    EXPECT_TRUE(page.ends_with(std::string("\"}],\"after\":\"") + key + "\"}"));
+    after = key;
+  }
+  EXPECT_TRUE(served.ask("GET", "/v1/kv/n?values=true&after=b").body.ends_with("\"}],\"after\":null}"));
+  EXPECT_THAT(served.ask("GET", "/v1/kv/n").body, HasSubstr("\"c\""));
+}
+
 TEST(KvRoutes, EveryLimitHoldsAtOneBelowAtAndOneAbove) {
   Served served;
   const auto key = [](std::size_t n) { return "/v1/kv/n/" + std::string(n, 'k'); };

@@ -339,6 +339,24 @@ TEST(RequestRoutes, ListsAndInspectionAnswer) {
   EXPECT_EQ(served.ask("POST", "/v1/sync/all/resume").status, 400);
 }
 
+TEST(RequestRoutes, PagesOfConflictsAndEventsEndAtOneMebibyteToo) {
+  Served served;
+  for (const char* id : {"c1", "c2", "c3"}) {
+    node::ConflictReport conflict;
+    conflict.id = id;
+    conflict.winner.value = std::string(100'000, '\1');
+    served.node.known_conflicts.push_back(conflict);
+  }
+  for (std::uint64_t seq : {1, 2, 3}) {
+    node::EventReport event;
+    event.commit = {"eu", Incarnation{1}, Seq{seq}};
+    event.operations.assign(2'000, {"put", "n", std::string(250, 'k')});
+    served.node.known_events.push_back(event);
+  }
+  EXPECT_TRUE(served.ask("GET", "/v1/conflicts").body.ends_with("}],\"after\":\"behind c1\"}"));
+  EXPECT_TRUE(served.ask("GET", "/v1/events").body.ends_with("}],\"after\":\"1\"}"));
+}
+
 TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
   Served served;
   EXPECT_EQ(code_of(served.ask("GET", "/v1/events/export")), "not_in_this_version");

@@ -30,7 +30,10 @@ struct WireAnswer {
 
 class Wire {
  public:
-  explicit Wire(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  /// `room`: of the kernel for what was sent to us and not yet heard, as good as it keeps to that; 0 =
+  /// plenty.
+  explicit Wire(std::uint16_t port, int room = 0) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    if (room > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
