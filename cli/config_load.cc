@@ -13,6 +13,7 @@
 #include "cli/config_values.h"
 #include "cli/files.h"
 #include "cli/kafka_properties.h"
+#include "replication/kafka_log.h"
 
 namespace refrain::cli {
 namespace {
@@ -143,6 +144,12 @@ class Loader {
     if (!has_scalar(setting)) return;
     if (auto why = refused_property(property))
       return fail(setting.where, fmt::format("kafka.properties: {} cannot be set: {}", property, *why));
+    if (auto why = replication::refused_by_librdkafka(property, setting.value)) {
+      // Its words may hold the value.
+      return fail(setting.where,
+                  fmt::format("kafka.properties: {}: {}", property,
+                              is_secret_property(property) ? "librdkafka does not take it" : *why));
+    }
     config_.kafka.properties[property] = setting.value;
     origins_[setting.name()] = setting.where;
   }

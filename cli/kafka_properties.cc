@@ -83,8 +83,8 @@ std::optional<std::string> refused_property(std::string_view name) {
 }
 
 bool is_secret_property(std::string_view name) {
-  constexpr std::array kWords = {"password",           "secret",      "token", "credential", "key.pem",
-                                 "oauthbearer.config", "keystore.pem"};
+  constexpr std::array kWords = {"password", "passphrase",         "secret",      "token", "credential",
+                                 "key.pem",  "oauthbearer.config", "keystore.pem"};
   // sasl.oauthbearer.token.endpoint.url and the like name a place.
   if (name.ends_with(".url") || name.ends_with(".location")) return false;
   return std::any_of(kWords.begin(), kWords.end(),

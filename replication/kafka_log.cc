@@ -368,28 +368,40 @@ bool carries_guarantee(std::string_view property) {
   return std::find(kOurs.begin(), kOurs.end(), property) != kOurs.end() || property.ends_with("_cb");
 }
 
+namespace {
+
+std::optional<std::string> refused(rd_kafka_conf_t& conf, const std::string& name, const std::string& value) {
+  std::array<char, kErrorText> why{};
+  if (rd_kafka_conf_set(&conf, name.c_str(), value.c_str(), why.data(), why.size()) == RD_KAFKA_CONF_OK)
+    return std::nullopt;
+  return why.data();
+}
+
+}  // namespace
+
+std::optional<std::string> refused_by_librdkafka(const std::string& property, const std::string& value) {
+  Conf scratch(rd_kafka_conf_new());
+  return refused(*scratch, property, value);
+}
+
 // ---- Core: clients
 
 Result<Conf> Core::make_conf(const Settings& settings) const {
   Conf conf(rd_kafka_conf_new());
-  std::array<char, kErrorText> why{};
-  auto set = [&](const std::string& name, const std::string& value) {
-    return rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size()) ==
-           RD_KAFKA_CONF_OK;
-  };
   for (const auto& [name, value] : options.properties) {
     if (carries_guarantee(name)) {
       return invalid("invalid", "kafka.properties: " + name +
                                     " is set by this program and cannot be changed. Remove it.");
     }
-    if (!set(name, value)) return invalid("invalid", "kafka.properties: " + name + ": " + why.data());
+    if (auto why = refused(*conf, name, value))
+      return invalid("invalid", "kafka.properties: " + name + ": " + *why);
   }
   Settings ours = common_settings();
   ours.insert(ours.end(), settings.begin(), settings.end());
   ours.emplace_back("bootstrap.servers", join(options.brokers));
   ours.emplace_back("client.id", options.client_id);
   for (const auto& [name, value] : ours) {
-    if (!set(name, value)) return invalid("invalid", "kafka: " + name + ": " + why.data());
+    if (auto why = refused(*conf, name, value)) return invalid("invalid", "kafka: " + name + ": " + *why);
   }
   return conf;
 }

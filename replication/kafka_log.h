@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,10 @@ using KafkaLogLine = std::function<void(int severity, std::string_view text)>;
 /// Properties that a user may not set, because our promises stand on them (acks, idempotence, offset reset,
 /// ...) or because they are said elsewhere (brokers).
 bool carries_guarantee(std::string_view property);
+
+/// Why librdkafka does not take this property ("No such configuration property: ..."), none = it does. What
+/// passes may still not fit together, or name a file that is not there: open() says so.
+std::optional<std::string> refused_by_librdkafka(const std::string& property, const std::string& value);
 
 class KafkaLog final : public Log {
  public:

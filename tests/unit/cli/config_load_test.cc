@@ -11,12 +11,15 @@
 #include <set>
 
 #include "cli/config_keys.h"
+#include "cli/kafka_properties.h"
 
 namespace refrain::cli {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 class ConfigLoad : public testing::Test {
@@ -336,9 +339,34 @@ TEST_F(ConfigLoad, KafkaPropertiesThatCarryAGuaranteeAreRefusedWithTheReason) {
         errors_of(std::string("kafka:\n  properties:\n    ") + name + ": x"),
         ElementsAre(testing::ContainsRegex("^eu.yaml:3: kafka.properties: [a-z._]+ cannot be set: .{20}")))
         << name;
+  for (const char* good : {"security.protocol: SASL_SSL", "ssl.ca.location: x", "sasl.mechanisms: PLAIN",
+                           "socket.keepalive.enable: true", "debug: broker", "compression.type: lz4"})
+    EXPECT_THAT(errors_of(std::string("kafka: {properties: {") + good + "}}"), ElementsAre()) << good;
+}
+
+TEST_F(ConfigLoad, AKafkaPropertyThatLibrdkafkaDoesNotTakeIsNamedWithItsPlace) {
+  EXPECT_THAT(errors_of("kafka:\n  properties:\n    socket.keepalive.enabled: true\n"),
+              ElementsAre(StartsWith("eu.yaml:3: kafka.properties: socket.keepalive.enabled: No such")));
+  EXPECT_THAT(
+      errors_of("kafka:\n  properties:\n    security.protocol: SSSL\n    fetch.min.bytes: 0\n"),
+      ElementsAre(AllOf(StartsWith("eu.yaml:3: kafka.properties: security.protocol:"), HasSubstr("SSSL")),
+                  StartsWith("eu.yaml:4: kafka.properties: fetch.min.bytes:")));
+  EXPECT_THAT(errors_of("", {{"REFRAIN_KAFKA_PROPERTIES_NONSENSE", "1"}}),
+              ElementsAre(StartsWith("REFRAIN_KAFKA_PROPERTIES_NONSENSE: kafka.properties: nonsense:")));
+  // Nobody knows what librdkafka says of a value that must not be shown.
+  EXPECT_THAT(errors_of("kafka:\n  properties:\n    sasl.passwort: hunter2\n    my.secret: hunter2\n"),
+              ElementsAre(Not(HasSubstr("hunter2")),
+                          "eu.yaml:4: kafka.properties: my.secret: librdkafka does not take it"));
+}
+
+TEST(KafkaProperties, ThatEndInPasswordOrPassphraseAreSecret) {
   for (const char* name :
-       {"security.protocol", "ssl.ca.location", "sasl.mechanisms", "socket.keepalive.enable", "debug"})
-    EXPECT_THAT(errors_of(std::string("kafka: {properties: {") + name + ": x}}"), ElementsAre()) << name;
+       {"sasl.password", "ssl.key.password", "ssl.keystore.password",
+        "sasl.oauthbearer.assertion.private.key.passphrase", "sasl.oauthbearer.client.secret"})
+    EXPECT_TRUE(is_secret_property(name)) << name;
+  for (const char* name :
+       {"sasl.username", "ssl.key.location", "sasl.oauthbearer.token.endpoint.url", "debug"})
+    EXPECT_FALSE(is_secret_property(name)) << name;
 }
 
 TEST_F(ConfigLoad, AGuaranteeCannotBeSetThroughTheEnvironmentEither) {
