@@ -162,9 +162,10 @@ struct OperationSummary {
 struct EventReport {
   CommitId commit;
   std::string state;  // pending, published, applied, synced, stable, failed, void
-  WallMs at;
-  std::uint64_t bytes = 0;
-  std::vector<OperationSummary> operations;  // empty for a commit whose bytes are no longer kept here
+  // Of a commit whose bytes are not kept here (any more) neither is known, and no operation.
+  std::optional<WallMs> at;
+  std::optional<std::uint64_t> bytes;
+  std::vector<OperationSummary> operations;
   std::vector<NodeName> applied_by;
   std::vector<NodeName> waiting_for;
   std::string why;  // of each that has it not: what stands in the way, and what to do; empty when synced

@@ -27,6 +27,17 @@ Response page_answer(std::size_t limit, Read read, F write_item) {
   }
 }
 
+/// `read` runs once the node covers what the caller has seen.
+template <class Read, class F>
+void reply_page(Door& door, const RequestPtr& request, Milliseconds wait, std::size_t limit, Reply reply,
+                Read read, F write_item) {
+  when_covered(door, request, wait, reply, [=, &door] {
+    Response page = page_answer(limit, read, write_item);
+    store::join(request->session, door.api().seen());
+    reply(std::move(page));
+  });
+}
+
 /// A filter that is a name when it is given.
 std::string namespace_filter(Arguments& arguments) {
   auto ns = arguments.text("ns").value_or("");
@@ -98,9 +109,10 @@ void list_requests(Door& door, const RequestPtr& request, Reply reply) {
   const auto state = arguments.one_of("state", {"running", "unknown", "completed", "seen"});
   const auto after = arguments.text("after").value_or("");
   const auto limit = arguments.limit();
+  const auto wait = arguments.wait();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  const auto read = [&](std::size_t most) { return door.api().requests(ns, state, after, most); };
-  reply(page_answer(limit, read, write_request));
+  const auto read = [=, &door](std::size_t most) { return door.api().requests(ns, state, after, most); };
+  reply_page(door, request, wait, limit, std::move(reply), read, write_request);
 }
 
 void list_duplicates(Door& door, const RequestPtr& request, Reply reply) {
@@ -109,9 +121,10 @@ void list_duplicates(Door& door, const RequestPtr& request, Reply reply) {
   const auto after = arguments.text("after").value_or("");
   const bool all = arguments.flag("all");
   const auto limit = arguments.limit();
+  const auto wait = arguments.wait();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  const auto read = [&](std::size_t most) { return door.api().duplicates(ns, after, all, most); };
-  reply(page_answer(limit, read, write_duplicate));
+  const auto read = [=, &door](std::size_t most) { return door.api().duplicates(ns, after, all, most); };
+  reply_page(door, request, wait, limit, std::move(reply), read, write_duplicate);
 }
 
 void list_conflicts(Door& door, const RequestPtr& request, Reply reply) {
@@ -122,9 +135,10 @@ void list_conflicts(Door& door, const RequestPtr& request, Reply reply) {
   const auto after = arguments.text("after").value_or("");
   const auto limit = arguments.limit();
   if (!key.empty() && ns.empty()) arguments.fail(invalid("invalid", "key goes with ns."));
+  const auto wait = arguments.wait();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  const auto read = [&](std::size_t most) { return door.api().conflicts(ns, key, open, after, most); };
-  reply(page_answer(limit, read, write_conflict));
+  const auto read = [=, &door](std::size_t most) { return door.api().conflicts(ns, key, open, after, most); };
+  reply_page(door, request, wait, limit, std::move(reply), read, write_conflict);
 }
 
 void show_conflict(Door& door, const RequestPtr& request, Reply reply) {

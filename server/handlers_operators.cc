@@ -5,6 +5,7 @@
 #include "server/door.h"
 #include "server/handlers.h"
 #include "server/problem.h"
+#include "store/session.h"
 
 namespace refrain::server {
 namespace {
@@ -66,15 +67,19 @@ void list_events(Door& door, const RequestPtr& request, Reply reply) {
       arguments.one_of("state", {"pending", "published", "applied", "synced", "stable", "failed", "void"});
   const auto after = read_after(arguments);
   const auto limit = arguments.limit();
+  const auto wait = arguments.wait();
   if (arguments.error()) return reply(problem(*arguments.error()));
-  auto on_answer = [reply = std::move(reply)](const Result<node::Page<node::EventReport>>& page) {
+  auto on_answer = [&door, request, reply](const Result<node::Page<node::EventReport>>& page) {
     constexpr auto place_of = [](const node::EventReport& last) {
       return std::to_string(last.commit.seq.value);
     };
-    reply(page ? json_response(200, page_json(*page, write_event, place_of)) : problem(page.error()));
+    if (!page) return reply(problem(page.error()));
+    store::join(request->session, door.api().seen());
+    reply(json_response(200, page_json(*page, write_event, place_of)));
   };
-  door.api().events(std::move(state), after, limit,
-                    door.answers->deliver<node::Page<node::EventReport>>(std::move(on_answer)));
+  when_covered(door, request, wait, reply, [=, &door] {
+    door.api().events(state, after, limit, door.answers->deliver<node::Page<node::EventReport>>(on_answer));
+  });
 }
 
 void show_event(Door& door, const RequestPtr& request, Reply reply) {

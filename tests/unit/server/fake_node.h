@@ -28,6 +28,7 @@ class FakeNode : public node::Api {
   std::optional<Result<node::BeginAnswer>> begin_answer;
   std::optional<node::StoredResponse> execute_replay;
   std::optional<Error> stale;
+  std::vector<Milliseconds> session_waits;
   std::optional<node::RequestReport> known_request;
   std::optional<node::ConflictReport> known_conflict;
   std::vector<node::ConflictReport> known_conflicts;
@@ -107,7 +108,8 @@ class FakeNode : public node::Api {
     resolutions.push_back(call);
     later([done] { done(node::CommitAnswer{}); });
   }
-  void await_session(Vector, Milliseconds, node::Done<void> done) override {
+  void await_session(Vector, Milliseconds wait, node::Done<void> done) override {
+    session_waits.push_back(wait);
     later([done, stale = stale] { stale ? done(*stale) : done(Result<void>()); });
   }
   Result<std::optional<node::ReadAnswer>> get(const std::string& ns, const std::string& key) override {
@@ -172,6 +174,7 @@ class FakeNode : public node::Api {
   }
   void event(CommitId id, node::Done<node::EventReport> done) override {
     node::EventReport report;
+    if (!known_events.empty()) report = known_events.front();
     report.commit = id;
     report.state = "pending";
     later([done, report] { done(report); });

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "store/session.h"
 #include "wire.h"
 
 namespace refrain::server {
@@ -355,6 +356,36 @@ TEST(RequestRoutes, PagesOfConflictsAndEventsEndAtOneMebibyteToo) {
   }
   EXPECT_TRUE(served.ask("GET", "/v1/conflicts").body.ends_with("}],\"after\":\"behind c1\"}"));
   EXPECT_TRUE(served.ask("GET", "/v1/events").body.ends_with("}],\"after\":\"1\"}"));
+}
+
+TEST(RequestRoutes, ListsWaitForWhatTheirCallerHasSeenOrAreStale) {
+  Served served;
+  const auto sent = "Refrain-Session: " + store::encode_session({{"us", Hlc{5}}}) + "\r\n";
+  for (const std::string path : {"/v1/requests/payments", "/v1/duplicates", "/v1/conflicts", "/v1/events"}) {
+    served.node.stale = conflict("stale", "This node lacks us.");
+    EXPECT_EQ(code_of(served.ask("GET", path, "", sent)), "stale") << path;
+    EXPECT_EQ(code_of(served.ask("GET", path + "?wait=7ms", "", sent)), "stale") << path;
+    served.node.stale.reset();
+    const auto answer = served.ask("GET", path + "?wait=9ms", "", sent);
+    EXPECT_EQ(answer.status, 200) << path;
+    EXPECT_EQ(store::decode_session(answer.header("refrain-session")),
+              (Vector{{"eu", Hlc{7}}, {"us", Hlc{5}}}))
+        << path;
+    EXPECT_EQ(served.node.session_waits, (std::vector{Milliseconds{0}, Milliseconds{7}, Milliseconds{9}}));
+    served.node.session_waits.clear();
+    EXPECT_EQ(served.ask("GET", path + "?wait=61s").status, 400) << path;
+  }
+}
+
+TEST(RequestRoutes, AnEventWhoseBytesAreGoneHasNullForWhatOnlyTheySaid) {
+  Served served;
+  EXPECT_THAT(served.ask("GET", "/v1/events/eu.5").body,
+              HasSubstr(R"("at":null,"bytes":null,"operations":[])"));
+  served.node.known_events.emplace_back();
+  served.node.known_events[0].at = WallMs{1'700'000'000'000};
+  served.node.known_events[0].bytes = 99;
+  EXPECT_THAT(served.ask("GET", "/v1/events/eu.5").body,
+              HasSubstr(R"("at":"2023-11-14T22:13:20.000Z","bytes":99)"));
 }
 
 TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
