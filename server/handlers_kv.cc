@@ -131,6 +131,10 @@ void delete_key(Door& door, const RequestPtr& request, Reply reply) {
   write.condition = arguments.condition();
   node::CommitCall call;
   call.ack = arguments.ack();
+  // Taken in silence, a repeat that the caller believes harmless could delete a value that was put meanwhile.
+  if (request->head.field("idempotency-key"))
+    arguments.fail(
+        invalid("invalid", "Only PUT and POST /v1/commit take an Idempotency-Key. A commit may delete."));
   if (write.condition.if_none_match)
     arguments.fail(invalid("invalid", "A delete takes If-Match, not If-None-Match."));
   if (arguments.error()) return reply(problem(*arguments.error()));

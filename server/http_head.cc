@@ -146,8 +146,10 @@ bool has_token(const Head& head, std::string_view name, std::string_view wanted)
 /// Leaves a target that starts with '/', or '*' for OPTIONS.
 std::optional<Error> read_target(Head& head) {
   auto& target = head.target;
-  if (target.starts_with("http://") || target.starts_with("https://")) {
-    const auto path = target.find_first_of("/?", target.find("://") + 3);
+  const auto colon = target.starts_with('/') ? std::string::npos : target.find("://");
+  const std::string scheme = colon == std::string::npos ? "" : lower_case(target.substr(0, colon));
+  if (scheme == "http" || scheme == "https") {
+    const auto path = target.find_first_of("/?", colon + 3);
     target = path == std::string::npos ? "/" : target.substr(path);
     if (target.front() == '?') target.insert(0, "/");
   }

@@ -9,7 +9,8 @@
 namespace refrain::server {
 namespace {
 
-constexpr std::string_view kDocs = "/docs/api.md#";
+// Not a route of the node: an address that anyone can open, with an anchor a code.
+constexpr std::string_view kDocs = "https://github.com/refrain-dev/refrain/blob/main/docs/api.md#";
 
 constexpr auto kKinds = std::to_array<ProblemKind>({
     {"ack_unavailable", 400, "This node cannot wait for that"},

@@ -311,6 +311,21 @@ TEST(KvRoutes, ACommitCarriesItsOperationsInOrder) {
   EXPECT_EQ(call.ack.kind, node::Ack::Kind::kLog);
 }
 
+TEST(KvRoutes, ADeleteWithAnIdempotencyKeyIsRefusedAndSaysWhoTakesOne) {
+  Served served;
+  const auto answer = served.ask("DELETE", "/v1/kv/n/k", "", "Idempotency-Key: a\r\n");
+  EXPECT_EQ(code_of(answer), "invalid");
+  EXPECT_THAT(answer.body, HasSubstr("Only PUT and POST /v1/commit take an Idempotency-Key"));
+  EXPECT_TRUE(served.node.commits.empty());
+}
+
+TEST(KvRoutes, TheTypeOfAProblemIsAnAddressThatAnyoneCanOpen) {
+  Served served;
+  EXPECT_THAT(
+      served.ask("GET", "/v1/kv/n/k").body,
+      HasSubstr(R"("type":"https://github.com/refrain-dev/refrain/blob/main/docs/api.md#not_found")"));
+}
+
 TEST(KvRoutes, ErrorsOfTheNodeKeepTheirCodeIndexAddressAndTime) {
   Served served;
   served.node.write_error =

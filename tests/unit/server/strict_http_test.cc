@@ -191,6 +191,9 @@ TEST(StrictHttp, TakesWhatIsUnusualButRight) {
   const auto port = served.server->port();
   EXPECT_EQ(Wire(port).ask("\r\nGET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
   EXPECT_EQ(Wire(port).ask("GET http://other/health/live HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+  EXPECT_EQ(Wire(port).ask("GET HTTP://other/health/live HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+  EXPECT_EQ(Wire(port).ask("GET hTTps://other/health/live HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+  EXPECT_EQ(Wire(port).ask("GET ftp://other/health/live HTTP/1.1\r\nHost: x\r\n\r\n").status, 400);
   EXPECT_EQ(Wire(port).ask("GET /health/live HTTP/1.0\r\n\r\n").status, 200);
   EXPECT_EQ(Wire(port).ask("GET /health/live HTTP/1.1\r\nHost:\r\n\r\n").status, 200);
   EXPECT_EQ(
