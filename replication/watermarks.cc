@@ -95,8 +95,10 @@ Hlc newest_hlc_met(const Knowledge& known) {
 
 Holders holders(const Knowledge& known, const CommitId& id) {
   Holders found;
+  const Journal writer{id.node, id.incarnation};
+  const bool written = last_known(known, writer).seq >= id.seq;
   for (const Journal& member : known.table.active()) {
-    bool has = shown(known, member, {id.node, id.incarnation}).seq >= id.seq;
+    bool has = (written && member == writer) || shown(known, member, writer).seq >= id.seq;
     (has ? found.has : found.lacks).push_back(member.node);
   }
   return found;

@@ -52,7 +52,8 @@ Seq synced_seq(const Knowledge& known, Seq published, Seq before);
 /// The smallest hlc that is larger than all met: where a new member's clock starts.
 Hlc newest_hlc_met(const Knowledge& known);
 
-/// The active members that show the commit, and those that do not.
+/// The active members that show the commit, and those that do not. Its writer has it as soon as anybody does:
+/// its own word for that comes with its next tick only.
 struct Holders {
   std::vector<NodeName> has;
   std::vector<NodeName> lacks;

@@ -178,6 +178,17 @@ TEST(EventState, GoesFromPendingToStable) {
   EXPECT_EQ(own_event_state(seen.known(), own, {6}), EventState::kFailed);
 }
 
+TEST(EventState, AWriterHasItsOwnCommitBeforeItsNextTickSaysSo) {
+  Seen seen = all_at(5);
+  seen.has(kEu, kUs, 6);
+  EXPECT_THAT(holders(seen.known(), {"us", {2}, {6}}).has, ElementsAre("eu", "us"));
+  EXPECT_THAT(holders(seen.known(), {"us", {2}, {6}}).lacks, ElementsAre("ap"));
+  EXPECT_EQ(other_event_state(seen.known(), {"us", {2}, {6}}), EventState::kApplied);
+  EXPECT_EQ(other_event_state(seen.known(), {"us", {2}, {7}}), std::nullopt) << "nobody is known to have it";
+  seen.has(kAp, kUs, 6);
+  EXPECT_THAT(holders(seen.known(), {"us", {2}, {6}}).lacks, IsEmpty());
+}
+
 TEST(EventState, SyncedStaysWhenAMemberComes) {
   Seen seen = all_at(5);
   seen.history.join("jp", 4, std::nullopt);
