@@ -70,21 +70,21 @@ int show(Context& context, const Arguments& arguments) {
   return kOk;
 }
 
-/// None after a message.
-std::optional<json::object> choice_of(Context& context, const Arguments& arguments) {
+/// The exit code instead, after a message.
+tl::expected<json::object, int> choice_of(Context& context, const Arguments& arguments) {
   int said = arguments.has("--keep") + arguments.has("--value") + arguments.has("--file") +
              arguments.has("--delete");
   json::object body;
   if (said != 1) {
     context.screen.message("say one of --keep winner, --keep loser, --value TEXT, --file FILE, --delete");
-    return std::nullopt;
+    return tl::unexpected<int>(kUsage);
   }
   if (arguments.has("--keep")) body["choice"] = arguments.text("--keep");
   if (arguments.has("--delete")) body["choice"] = "delete";
   if (arguments.has("--value") || arguments.has("--file")) {
     auto given = arguments.has("--value") ? std::optional(arguments.text("--value"))
                                           : read_input(context, arguments.text("--file"));
-    if (!given) return std::nullopt;
+    if (!given) return tl::unexpected<int>(kFailed);
     body["choice"] = "value";
     put_bytes(body, "value", *given);
   }
@@ -93,7 +93,7 @@ std::optional<json::object> choice_of(Context& context, const Arguments& argumen
 
 int resolve(Context& context, const Arguments& arguments) {
   auto choice = choice_of(context, arguments);
-  if (!choice) return kUsage;
+  if (!choice) return choice.error();
   Call call{.method = "POST",
             .target = "",
             .headers = {},

@@ -73,6 +73,7 @@ int repeat(Context& context, const std::function<int()>& once) {
   for (;;) {
     int code = once();
     context.screen.flush();
+    if (context.screen.lost()) return code;  // nobody could see what comes
     if (!context.pause(*context.watch)) return code;
   }
 }

@@ -52,8 +52,10 @@ int log(Context& context, const Arguments&) {
                          : record                      ? *record
                                                        : entry;
     if (error) parsed = nullptr;
+    const json::value* by = member(parsed, "by");
     table.rows.push_back({text(entry, "n"), text(parsed, "at"), text(parsed, "kind"), text(parsed, "node"),
-                          text(parsed, "incarnation"), text(parsed, "by"),
+                          text(parsed, "incarnation"),
+                          by && by->is_object() ? text(*by, "node") : text(parsed, "by"),
                           text(entry, "hash").substr(0, 12)});
   }
   context.screen.table(table);

@@ -16,14 +16,16 @@ std::string path_of(const Arguments& arguments) {
   return "/v1/requests/" + arguments.text("NAMESPACE") + "/" + percent_encoded(arguments.text("ID"));
 }
 
-/// The bytes of --data or --file; empty bytes when neither was given. None after a message.
-std::optional<std::string> given_bytes(Context& context, const Arguments& arguments) {
+/// The bytes of --data or --file; empty bytes when neither was given. After a message, the exit code instead.
+tl::expected<std::string, int> given_bytes(Context& context, const Arguments& arguments) {
   if (arguments.has("--data") && arguments.has("--file")) {
     context.screen.message("give either --data or --file");
-    return std::nullopt;
+    return tl::unexpected<int>(kUsage);
   }
-  return arguments.has("--file") ? read_input(context, arguments.text("--file"))
-                                 : std::optional(arguments.text("--data"));
+  if (!arguments.has("--file")) return arguments.text("--data");
+  auto bytes = read_input(context, arguments.text("--file"));
+  if (!bytes) return tl::unexpected<int>(kFailed);
+  return std::move(*bytes);
 }
 
 Facts go_facts(const json::value& body) {
@@ -59,7 +61,7 @@ int show_replay(Context& context, const Answer& answer) {
 
 int begin(Context& context, const Arguments& arguments) {
   auto payload = given_bytes(context, arguments);
-  if (!payload) return kUsage;
+  if (!payload) return payload.error();
   Target target(path_of(arguments) + "/begin");
   for (const char* name : {"lease", "on-expiry", "seen-ttl", "max-lag", "fingerprint"}) {
     std::string parameter(name);
@@ -91,43 +93,39 @@ int begin(Context& context, const Arguments& arguments) {
   return code == kOk ? kept : code;
 }
 
-/// The `response` of complete and resolve. None after a message.
-std::optional<json::value> response_of(Context& context, const Arguments& arguments) {
-  auto body = given_bytes(context, arguments);
-  if (!body) return std::nullopt;
-  json::object response;
-  if (arguments.has("--status")) response["status"] = std::stoi(arguments.text("--status"));
-  if (arguments.has("--content-type")) response["content_type"] = arguments.text("--content-type");
-  put_bytes(response, "body", *body);
-  return json::value(std::move(response));
-}
-
-bool add_response(Context& context, const Arguments& arguments, json::object& body) {
+/// The `response` of complete and resolve. kOk, or the exit code after a message.
+int add_response(Context& context, const Arguments& arguments, json::object& body) {
   if (arguments.has("--too-large")) {
     body["response"] = nullptr;
     body["too_large"] = true;
-    return true;
+    return kOk;
   }
-  auto response = response_of(context, arguments);
-  if (response) body["response"] = std::move(*response);
-  return response.has_value();
+  auto bytes = given_bytes(context, arguments);
+  if (!bytes) return bytes.error();
+  json::object response;
+  if (arguments.has("--status")) response["status"] = std::stoi(arguments.text("--status"));
+  if (arguments.has("--content-type")) response["content_type"] = arguments.text("--content-type");
+  put_bytes(response, "body", *bytes);
+  body["response"] = std::move(response);
+  return kOk;
 }
 
-bool add_operations(Context& context, const Arguments& arguments, json::object& body) {
-  if (!arguments.has("--operations")) return true;
+/// As add_response().
+int add_operations(Context& context, const Arguments& arguments, json::object& body) {
+  if (!arguments.has("--operations")) return kOk;
   auto input = read_input(context, arguments.text("--operations"));
-  if (!input) return false;
+  if (!input) return kFailed;
   boost::system::error_code error;
   json::value operations = json::parse(*input, error);
   if (!error && operations.is_array()) {
     body["operations"] = std::move(operations);
-    return true;
+    return kOk;
   }
   context.screen.message(
       fmt::format("{}: is no JSON array of operations such as [{{\"put\": {{\"ns\": \"a\", \"key\": \"b\", "
                   "\"value\": \"c\"}}}}]",
                   arguments.text("--operations")));
-  return false;
+  return kUsage;
 }
 
 /// Posts JSON and shows the named parts of the answer.
@@ -152,7 +150,8 @@ int post(Context& context, const Arguments& arguments, const std::string& action
 int complete(Context& context, const Arguments& arguments) {
   json::object body;
   body["token"] = arguments.text("--token");
-  if (!add_response(context, arguments, body) || !add_operations(context, arguments, body)) return kUsage;
+  if (int failed = add_response(context, arguments, body); failed != kOk) return failed;
+  if (int failed = add_operations(context, arguments, body); failed != kOk) return failed;
   if (arguments.has("--response-ttl")) body["response_ttl"] = arguments.text("--response-ttl");
   if (arguments.has("--seen-ttl")) body["seen_ttl"] = arguments.text("--seen-ttl");
   return post(context, arguments, "/complete", body,
@@ -180,7 +179,9 @@ int resolve(Context& context, const Arguments& arguments) {
   }
   json::object body;
   body["action"] = arguments.has("--complete") ? "complete" : "release";
-  if (arguments.has("--complete") && !add_response(context, arguments, body)) return kUsage;
+  if (arguments.has("--complete")) {
+    if (int failed = add_response(context, arguments, body); failed != kOk) return failed;
+  }
   return post(context, arguments, "/resolve", body,
               {{"COMMIT", "commit"}, {"STATE", "state"}, {"COMPLETED AT", "completed_at"}});
 }

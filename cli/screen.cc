@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <ostream>
 
 #include "base/text.h"
@@ -153,9 +155,11 @@ void Screen::message(std::string_view text) {
 }
 
 void Screen::flush() {
+  errno = 0;
   if (redraws_) out_ << kClearAndHome;
   out_ << text_ << std::flush;
   text_.clear();
+  if (!out_ && !lost_) lost_ = std::strerror(errno != 0 ? errno : EIO);
 }
 
 std::string format_age(std::int64_t milliseconds) {

@@ -3,6 +3,7 @@
 // a header line. Data goes to standard output in one write a flush, messages to standard error at once.
 #pragma once
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,10 @@ class Screen {
   /// "refrain: ..." on standard error; while a terminal is redrawn, where it will be seen.
   void message(std::string_view text);
 
+  /// Why standard output takes nothing, once it did not: what was lost is not printed again. None = all is
+  /// out.
+  const std::optional<std::string>& lost() const { return lost_; }
+
   void flush();
   /// From now on each flush() of a terminal replaces what stands there.
   void start_redrawing() { redraws_ = kind_.terminal; }
@@ -63,6 +68,7 @@ class Screen {
   Kind kind_;
   bool redraws_ = false;
   std::string text_;
+  std::optional<std::string> lost_;
 };
 
 /// Of a terminal (two columns for a wide character are not counted).

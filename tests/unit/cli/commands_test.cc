@@ -41,6 +41,45 @@ TEST(AnyCommand, WithoutANodeExitsWithThreeAndSaysWhy) {
   }
 }
 
+TEST(AnyCommand, WhoseOutputCannotBeWrittenSaysSoAndFails) {
+  FakeWorld world;
+  world.answers("GET /v1/kv/orders/a", 200, "x")
+      .answers("POST /v1/requests/p/i/begin", 200, "done", {{"refrain-decision", "replay"}})
+      .answers("GET /v1/members", 200, "{}");
+  world.disk_full = true;
+  world.looks_of_watch = 1'000'000'000;
+  for (std::vector<std::string> words : {std::vector<std::string>{"kv", "get", "orders", "a"},
+                                         {"request", "begin", "p", "i"},
+                                         {"member", "ls", "--watch"},
+                                         {"version"},
+                                         {"--version"},
+                                         {"--help"},
+                                         {"completion", "bash"}}) {
+    Ran result = world.run(words);
+    EXPECT_EQ(result.exit, 1) << testing::PrintToString(words);
+    EXPECT_THAT(result.err, HasSubstr("refrain: standard output cannot be written: "));
+  }
+  EXPECT_EQ(world.run({"kv", "nonsense"}).exit, 2) << "nothing was lost";
+}
+
+TEST(AnyCommand, WhoseFileCannotBeReadFails) {
+  FakeWorld world;
+  const std::string missing = "/no/such/file";
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{"kv", "put", "orders", "a", "--file", missing},
+        {"request", "begin", "p", "i", "--file", missing},
+        {"request", "complete", "p", "i", "--token", "T", "--file", missing},
+        {"request", "complete", "p", "i", "--token", "T", "--operations", missing},
+        {"request", "resolve", "p", "i", "--complete", "--file", missing},
+        {"conflicts", "resolve", "5f", "--file", missing}}) {
+    Ran result = world.run(words);
+    EXPECT_EQ(result.exit, 1) << testing::PrintToString(words);
+    EXPECT_THAT(result.err, HasSubstr("/no/such/file cannot be read: No such file"));
+    EXPECT_THAT(world.calls, IsEmpty());
+  }
+  EXPECT_EQ(world.run({"request", "begin", "p", "i", "--file", missing, "--data", "x"}).exit, 2);
+}
+
 TEST(AnyCommand, PrintsTheDetailAndTheCodeOfAProblem) {
   FakeWorld world;
   world.answers("GET /v1/kv/orders/a", 404, kProblem);
@@ -289,6 +328,17 @@ TEST(EventsLs, ListsTheOutbox) {
   EXPECT_THAT(result.err, HasSubstr("there are more"));
 }
 
+TEST(Events, OfWhichTheBytesAreGoneHaveEmptyCellsForTimeAndSize) {
+  const char* event =
+      R"({"commit":"eu.1f.5","state":"stable","at":null,"bytes":null,"operations":[],"applied_by":["eu"],"waiting_for":[]})";
+  FakeWorld world;
+  world.answers("GET /v1/events", 200, std::string(R"({"items":[)") + event + "],\"after\":null}")
+      .answers("GET /v1/events/eu.5", 200, event);
+  EXPECT_THAT(world.run({"events", "ls"}).out, HasSubstr("\neu.1f.5\tstable\t\t\teu\t\t\n"));
+  world.terminal = true;
+  EXPECT_THAT(world.run({"events", "show", "eu.5"}).out, Not(HasSubstr("BYTES")));
+}
+
 TEST(OperatorCommands, MakeTheirCallsAndSaySo) {
   FakeWorld world;
   world.answers("POST /v1/events/retry", 200, R"({"done":"x"})")
@@ -340,6 +390,14 @@ TEST(Members, AreListedWithTheirLog) {
       R"("log":[{"n":1,"hash":"0123456789abcdef","json":"{\"n\":1,\"kind\":\"found\",\"node\":\"eu\",\"by\":\"eu\",\"at\":\"t\"}"}]})");
   EXPECT_THAT(world.run({"member", "ls"}).out, HasSubstr("\neu\tr\tactive\t1f\thttp://eu\t-\t\n"));
   EXPECT_THAT(world.run({"member", "log"}).out, HasSubstr("\n1\tt\tfound\teu\t\teu\t0123456789ab\n"));
+}
+
+TEST(Members, InTheirLogAnEntryIsByTheNodeThatWroteIt) {
+  FakeWorld world;
+  world.answers(
+      "GET /v1/members", 200,
+      R"({"members":[],"log":[{"n":2,"hash":"0123456789abcdef","json":"{\"n\":2,\"kind\":\"join\",\"node\":\"us\",\"by\":{\"node\":\"eu\",\"incarnation\":\"1f\"},\"at\":\"t\"}"}]})");
+  EXPECT_THAT(world.run({"member", "log"}).out, HasSubstr("\n2\tt\tjoin\tus\t\teu\t0123456789ab\n"));
 }
 
 }  // namespace

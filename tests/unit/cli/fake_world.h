@@ -35,9 +35,11 @@ class FakeWorld {
   Ran run(const std::vector<std::string>& words, const std::string& input = "") {
     std::istringstream in(input);
     std::ostringstream out, err;
+    Full full;
+    std::ostream nowhere(&full);
     calls.clear();
     int looks = 0;
-    World world{in, out, err, {terminal, color}, environment, {}, {}};
+    World world{in, disk_full ? nowhere : out, err, {terminal, color}, environment, {}, {}};
     world.transport = [this](std::string server) -> std::unique_ptr<Transport> {
       servers.push_back(server);
       return std::make_unique<FakeNode>(*this);
@@ -49,12 +51,14 @@ class FakeWorld {
 
   bool terminal = false;
   bool color = false;
+  bool disk_full = false;  // standard output is a file that cannot grow
   int looks_of_watch = 1;
   std::map<std::string, std::string> environment;
   std::vector<Call> calls;  // of the last run
   std::vector<std::string> servers;
 
  private:
+  struct Full final : std::streambuf {};  // takes nothing
   struct FakeNode final : Transport {
     explicit FakeNode(FakeWorld& owner) : world(owner) {}
     tl::expected<Answer, NoAnswer> call(const Call& call) override {

@@ -119,6 +119,23 @@ TEST(Status, PutsTheCauseFirst) {
               StartsWith("CAUSE         Kafka unreachable since 11:02: connection refused\n"));
 }
 
+TEST(Status, AClosedBreakerThatMeetsFailuresIsNotJustPublishing) {
+  json::value status = good_status();
+  FakeWorld world;
+  world.answers("GET /v1/status", 200, json::serialize(status));
+  EXPECT_THAT(world.run({"status"}).out, HasSubstr("\tpublishing\t"));
+  json::object& breaker = status.at("breaker").as_object();
+  breaker["failures"] = 2;
+  breaker["last_error"] = "the broker said no";
+  FakeWorld failing;
+  failing.answers("GET /v1/status", 200, json::serialize(status));
+  EXPECT_THAT(failing.run({"status"}).out, HasSubstr("\tfailing (2 in a row): the broker said no\t"));
+  breaker["threshold"] = 5;
+  FakeWorld counting;
+  counting.answers("GET /v1/status", 200, json::serialize(status));
+  EXPECT_THAT(counting.run({"status"}).out, HasSubstr("\tfailing (2 of 5): the broker said no\t"));
+}
+
 TEST(Status, ShowsWhatRefusesAndWhatIsDegraded) {
   json::value status = good_status();
   status.at("checks") = json::parse(
