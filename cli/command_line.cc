@@ -123,7 +123,9 @@ class Parser {
     for (const Leaf& leaf : leaves_)
       if (leaf.app == app) line.command = leaf.command;
     line.server = given_.text("--server", environment_server_);
-    if (auto wrong = check_server(line.server)) {
+    // Who talks to no node does not care which.
+    const bool talks = line.command && line.command->client;
+    if (auto wrong = talks ? check_server(line.server) : std::nullopt) {
       line.command = nullptr;
       line.exit = kUsage;
       line.err = fmt::format("refrain: REFRAIN_SERVER: '{}' {}\n", line.server, *wrong);

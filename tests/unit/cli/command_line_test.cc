@@ -41,6 +41,18 @@ TEST(CommandLineParsing, TheFlagBeatsTheVariableBeatsTheDefault) {
   EXPECT_THAT(wrong.err, HasSubstr("REFRAIN_SERVER: 'nonsense' is not a URL"));
 }
 
+TEST(CommandLineParsing, AMalformedServerMattersOnlyToWhoTalksToOne) {
+  const std::map<std::string, std::string> nonsense = {{"REFRAIN_SERVER", "nonsense"}};
+  for (std::vector<std::string> words : {std::vector<std::string>{"version"},
+                                         {"serve"},
+                                         {"config", "check"},
+                                         {"config", "show"},
+                                         {"completion", "bash"}})
+    EXPECT_TRUE(parse(words, nonsense).command) << testing::PrintToString(words);
+  EXPECT_TRUE(parse({"status", "--server", "http://eu:1"}, nonsense).command);
+  EXPECT_FALSE(parse({"kv", "get", "a", "b"}, nonsense).command);
+}
+
 TEST(CommandLineParsing, ACommandMayHaveCommandsBelow) {
   EXPECT_EQ(parse({"sync"}).command->path.size(), 1u);
   CommandLine resume = parse({"sync", "resume", "us", "--skip", "7"});
