@@ -385,6 +385,16 @@ TEST_F(ConfigLoad, EveryKeyReadsBackWhatItPrints) {
   }
 }
 
+TEST(DeployedConfig, KeepsItsDataWhereANormalUserMay) {
+  for (const std::string node : {"eu", "us", "ap"}) {
+    ConfigSources sources;
+    sources.file = std::string(REFRAIN_SOURCE_DIR) + "/deploy/" + node + ".yaml";
+    auto loaded = load_config(sources);
+    ASSERT_TRUE(loaded) << loaded.error().front();
+    EXPECT_EQ(loaded->config.node.data_dir, "./data/" + node);
+  }
+}
+
 TEST(ConfigKeys, EachHasItsVariable) {
   EXPECT_EQ(environment_name("kafka.brokers"), "REFRAIN_KAFKA_BROKERS");
   EXPECT_EQ(environment_name("publish.retry.initial"), "REFRAIN_PUBLISH_RETRY_INITIAL");
