@@ -105,12 +105,16 @@ void Connection::sweep(Steady::time_point now) {
       deadline_ = now + kCancelled;
       return;
     case Phase::kCall:
-      request_->gone->store(true);
-      exchange_->answer(given_up(door_, *request_));
-      return;
+      return give_up();
     default:
       cut();
   }
+}
+
+void Connection::give_up() {
+  auto answer = given_up(door_, *request_);
+  request_->gone->store(true);
+  exchange_->answer(std::move(answer));
 }
 
 void Connection::cut() {
@@ -137,10 +141,7 @@ void Connection::drain() {
 }
 
 void Connection::force(bool close) {
-  if (phase_ == Phase::kCall) {
-    request_->gone->store(true);
-    exchange_->answer(given_up(door_, *request_));
-  }
+  if (phase_ == Phase::kCall) give_up();
   if (close) cut();
 }
 
@@ -255,7 +256,7 @@ awaitable<Response> Connection::call(RequestPtr request, MemoryShare& body) {
   enter(Phase::kCall, door_.options.http.request_timeout);
   request->route->handler(door_, request,
                           [exchange](Response response) { exchange->answer(std::move(response)); });
-  request->body = {};
+  free_bytes(request->body);
   // Who waits holds no body any more, here or at the node: a begin's was hashed, a write's goes into the next
   // batch. Any other write is answered with its batch, and until then its body is somewhere.
   if (request->patience.count() > 0 || request->route->body == BodyKind::kPayload) body.end();

@@ -74,6 +74,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<void> linger();
 
   void enter(Phase phase, Milliseconds limit);
+  void give_up();
   void cut();
   void watch(const RequestPtr& request);
   void look_whether_gone();

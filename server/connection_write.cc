@@ -42,7 +42,11 @@ bool Connection::has_room(const Response& response, MemoryShare& share) const {
 
 awaitable<bool> Connection::send(RequestPtr request, Response response) {
   MemoryShare share(door_.answer_bytes, door_.options.answer_memory);
-  if (!has_room(response, share)) response = crowded_out(*request);
+  if (!has_room(response, share)) {
+    const bool close = response.close;
+    response = crowded_out(*request);
+    response.close = close;
+  }
   finish(door_, *request, response, Steady::now() - started_);
   bool open = keeps_open(*request, response);
   WireOptions options;
@@ -53,10 +57,10 @@ awaitable<bool> Connection::send(RequestPtr request, Response response) {
   options.date = all_.date;
   out_.clear();
   append_response(out_, response, options);
-  response.body = {};
+  free_bytes(response.body);
   enter(Phase::kWrite, door_.options.http.request_timeout);
   const bool written = co_await write(out_);
-  if (out_.capacity() > kKeptBytes) out_ = std::string();
+  if (out_.capacity() > kKeptBytes) free_bytes(out_);
   share.end();
   if (written && response.stream && !options.head_only) {
     std::shared_ptr<node::SnapshotSource> source = std::move(response.stream);

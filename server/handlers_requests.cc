@@ -7,6 +7,7 @@
 #include "server/call_json.h"
 #include "server/door.h"
 #include "server/handlers.h"
+#include "server/memory_share.h"
 #include "server/problem.h"
 #include "store/session.h"
 
@@ -146,7 +147,7 @@ void begin_request(Door& door, const RequestPtr& request, Reply reply) {
   call.id = arguments.request_id();
   const auto given = arguments.fingerprint();
   call.fingerprint = given ? *given : sha256(request->body);
-  request->body = {};  // hashed, never kept
+  free_bytes(request->body);  // hashed, never kept
   call.lease = arguments.duration("lease", door.options.max_lease);
   call.on_expiry = arguments.on_expiry();
   call.seen_ttl = arguments.duration("seen_ttl");

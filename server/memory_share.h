@@ -2,8 +2,14 @@
 // One connection's part of the memory that all connections together may take. I/O thread only.
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace refrain::server {
+
+/// Gives the memory back, which `bytes = {}` does not.
+inline void free_bytes(std::string& bytes) {
+  std::string().swap(bytes);
+}
 
 /// Counts bytes for as long as it lives. `held_by_all` outlives it.
 class MemoryShare {

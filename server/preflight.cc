@@ -147,6 +147,7 @@ std::optional<Response> preflight(Door& door, Request& request) {
 
 Response given_up(const Door& door, const Request& request) {
   if (!reads(request)) {
+    if (request.gone->load()) return uncertain("The connection was closed while the call waited");
     return uncertain(door.draining ? "The node shuts down before it had an answer"
                                    : "The node did not answer in time");
   }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "server/logging.h"
+#include "server/memory_share.h"
 #include "store/session.h"
 #include "wire.h"
 
@@ -222,6 +223,7 @@ TEST(Connection, AHalfClosedBeginThatWaitsNeverGoesAndIsNotCalledRefused) {
   wire.shut_writing();
   const auto answer = wire.hear();
   EXPECT_THAT(answer.body, HasSubstr("\"write_uncertain\""));
+  EXPECT_THAT(answer.body, HasSubstr("The connection was closed while the call waited"));
   EXPECT_EQ(answer.header("refrain-decision"), "unknown");
   EXPECT_TRUE(served.node.begins[0].gone->load());
   served.node.answer_held();
@@ -267,6 +269,12 @@ TEST(Connection, ACallThatWaitsHoldsNoBodyMemory) {
   served.node.drain();
   EXPECT_EQ(begin.hear().status, 503);
   EXPECT_EQ(put.hear().status, 202);
+}
+
+TEST(MemoryShare, BytesThatAreFreedAreNotKeptForLater) {
+  std::string bytes(100'000, 'b');
+  free_bytes(bytes);
+  EXPECT_LT(bytes.capacity(), 100U);
 }
 
 TEST(Connection, AnswersThatNobodyTakesShareABoundedMemoryAndOneAlwaysHasRoom) {
