@@ -221,7 +221,7 @@ std::vector<Key> make_keys() {
       size("limits.commit", [](auto& c) -> auto& { return c.limits.commit_bytes; }, 1, 900 * kKiB, "largest commit (Kafka's own limit is 1MiB)"),
       size("limits.response", [](auto& c) -> auto& { return c.limits.response_bytes; }, 1, 900 * kKiB, "largest response that is kept"),
       span("limits.max_lease", [](auto& c) -> auto& { return c.limits.max_lease; }, kMs, kDay, "longest lease"),
-      count("limits.queued_commits", [](auto& c) -> auto& { return c.limits.queued_commits; }, 1, 1'000'000, "commits that wait for the disk at most"),
+      count("limits.queued_commits", [](auto& c) -> auto& { return c.limits.queued_commits; }, 1, 1'000'000, "calls that wait for the node's thread at most; more get 503"),
       span("conflicts.max_age", [](auto& c) -> auto& { return c.conflicts.max_age; }, kMs, kCentury, "conflicts are listed for this long"),
       size("conflicts.max_bytes", [](auto& c) -> auto& { return c.conflicts.max_bytes; }, kKiB, 1024 * kGiB, "the list takes at most this"),
       size("conflicts.value_cap", [](auto& c) -> auto& { return c.conflicts.value_cap_bytes; }, 0, 900 * kKiB, "of each value at most this is kept"),

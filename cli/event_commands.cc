@@ -91,7 +91,8 @@ std::vector<Command> event_commands() {
   return {
       {{"events", "ls"},
        "this node's commits that are not yet stable, in order",
-       {word("--state", "only these", {"pending", "published", "applied", "synced", "failed", "void"}),
+       {word("--state", "only these",
+             {"pending", "published", "applied", "synced", "stable", "failed", "void"}),
         value("--after", "SEQ", "go on behind this one"),
         value("--limit", "N", "at most so many", check_limit)},
        {"refrain events ls", "refrain events ls --state failed --watch"},

@@ -77,12 +77,8 @@ std::string breaker_text(const json::value& status) {
   if (!breaker) return "";
   std::string state = text(*breaker, "state");
   const auto failures = number_or_zero(*breaker, "failures");
-  if (state == "closed" && failures > 0) {
-    const auto most = number(*breaker, "threshold");  // at which it opens; older nodes do not say
-    return fmt::format("failing ({}): {}",
-                       most ? fmt::format("{} of {}", failures, *most) : fmt::format("{} in a row", failures),
-                       text(*breaker, "last_error"));
-  }
+  if (state == "closed" && failures > 0)
+    return fmt::format("failing ({} in a row): {}", failures, text(*breaker, "last_error"));
   if (state == "closed") return "publishing";
   std::string next;
   if (auto ms = number(*breaker, "next_attempt_ms"))

@@ -312,8 +312,10 @@ void Regions::describe(StatusReport& report, const Moment& now) const {
     report.oldest_unsynced_ms = std::max<std::int64_t>(1, (now.wall - oldest_unsynced_->at).count());
   auto holders = replication::outbox_holders(knowledge(), report.published, ledger_.books().newest);
   if (!holders.empty() && oldest_unsynced_) {
-    report.outbox_held_by = fmt::format("{} {} since {}", holders.front().who.node,
-                                        why_holds(holders.front().why), format_time(holders.front().since));
+    const auto& [why, who, since] = holders.front();
+    report.outbox_held_by = fmt::format("{} {} since {}", who.node, why_holds(why), format_time(since));
+    report.outbox_holder = who.node;
+    report.outbox_held_ms = std::max<std::int64_t>(0, (now.wall - since).count());
   }
 }
 

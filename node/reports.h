@@ -116,6 +116,8 @@ struct StatusReport {
   std::int64_t oldest_unsynced_ms =
       0;                       // age of the oldest own commit with operations that is not synced; 0 = none
   std::string outbox_held_by;  // who holds it and since when; empty when nobody does
+  NodeName outbox_holder;      // the same in parts
+  std::int64_t outbox_held_ms = 0;
 
   std::uint64_t conflicts_open = 0;
   std::uint64_t conflicts_dropped = 0;  // forgotten by age or size

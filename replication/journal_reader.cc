@@ -55,7 +55,7 @@ void JournalReader::rewind(std::optional<StoredCursor> cursor) {
 }
 
 Result<void> JournalReader::resume(std::optional<Offset> skip) {
-  if (!parked_) return invalid("invalid", fmt::format("The journal of {} is not parked.", node_));
+  if (!parked_) return not_found(fmt::format("The journal of {} is not parked. Nothing was changed.", node_));
   if (skip && *skip != parked_->offset) {
     return invalid("invalid",
                    fmt::format("The journal of {} is parked at offset {}, not at {}. Nothing was skipped.",

@@ -123,7 +123,7 @@ class JournalReader {
   void rewind(std::optional<StoredCursor> cursor);
 
   /// An operator's word: reads the parked record again. With `skip`, which must be its offset, passes over
-  /// it. `invalid` when nothing is parked, or not there.
+  /// it. kNotFound when nothing is parked; kInvalid when it is parked elsewhere.
   Result<void> resume(std::optional<Offset> skip);
 
   /// The record at `offset` could not be applied: it parks, with this reason, also when it is read again.

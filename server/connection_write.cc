@@ -20,7 +20,7 @@ constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 
 constexpr Milliseconds kLinger{2000};
 constexpr Milliseconds kDrainLinger{200};
-constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
+constexpr std::size_t kLingerBytes = 8 * 1024 * 1024;  // more than any body that is taken
 constexpr std::size_t kDroppedBytes = 64 * 1024;
 constexpr std::size_t kKeptBytes = 16 * 1024;
 constexpr Milliseconds kSnapshotPause{20};

@@ -91,7 +91,8 @@ void show_event(Door& door, const RequestPtr& request, Reply reply) {
 }
 
 void retry_events(Door& door, const RequestPtr&, Reply reply) {
-  door.api().retry_events(done(door, std::move(reply), "the breaker is closed; publishing is tried at once"));
+  door.api().retry_events(
+      done(door, std::move(reply), "an open breaker half-opens; publishing is tried at once"));
 }
 
 void resume_journal(Door& door, const RequestPtr& request, Reply reply) {

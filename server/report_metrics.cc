@@ -72,6 +72,8 @@ void add_outbox(Families& to, const node::StatusReport& r) {
   one(to, "refrain_outbox_bytes", "Their bytes", number(r.outbox_bytes));
   one(to, "refrain_outbox_oldest_seconds", "Age of the oldest own commit that is not synced; 0 = none",
       seconds(r.oldest_unsynced_ms));
+  Family held(to, "refrain_outbox_held_seconds", "How long a member or joiner has held the outbox");
+  if (!r.outbox_holder.empty()) held.add(seconds(r.outbox_held_ms), {{"peer", r.outbox_holder}});
   one(to, "refrain_journal_newest_seq", "Newest commit of the own journal", number(r.newest.value));
   one(to, "refrain_journal_published_seq", "Newest own commit that Kafka acknowledged",
       number(r.published.value));

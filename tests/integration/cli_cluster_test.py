@@ -164,7 +164,7 @@ class TwoNodes(Program):
 
     def test_a_parked_journal_is_10_named_and_resumed(self):
         self.cluster.wait_in_sync()
-        self.assertIn("not parked", self.run_it("sync", "resume", "us", code=2)[1])
+        self.assertIn("not parked", self.run_it("sync", "resume", "us", code=4)[1])
         with self.cluster.broker.client() as client:
             offset = client.produce(self.cluster.journal("us"), b"garbage")
         wait_until(lambda: self.eu.cli("sync").returncode == 10, 30, "the journal is parked")

@@ -313,7 +313,7 @@ TEST_F(JournalReaderTest, ResumeWithoutSkipReadsTheRecordAgain) {
 
 TEST_F(JournalReaderTest, SkipNamesExactlyTheParkedRecord) {
   write_all({1, 2});
-  EXPECT_EQ(reader_->resume(std::nullopt).error().code, Code::kInvalid);
+  EXPECT_EQ(reader_->resume(std::nullopt).error().code, Code::kNotFound);
   broker_->flip_bit("t", Offset{0}, 100);
   poll();
   EXPECT_EQ(reader_->resume(Offset{1}).error().code, Code::kInvalid);
