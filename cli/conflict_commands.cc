@@ -112,7 +112,7 @@ std::vector<Command> conflict_commands() {
        {value("--ns", "NAMESPACE", "only of this one", check_namespace),
         value("--key", "KEY", "only of this key (with --ns)"),
         flag("--open", "only those that no later write has closed"),
-        value("--after", "ID", "go on behind this one"),
+        value("--after", "PLACE", "go on behind there: `after` of the page before"),
         value("--limit", "N", "at most so many", check_limit)},
        {"refrain conflicts ls --open"},
        true,

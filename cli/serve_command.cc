@@ -105,7 +105,7 @@ std::vector<Command> serve_commands() {
       {{"serve"},
        "runs a node until SIGTERM",
        serve_options,
-       {"refrain serve --config /etc/refrain.yaml", "refrain serve --node.data_dir ./data",
+       {"refrain serve --config /etc/refrain.yaml", "refrain serve --node.data_dir ./data/alone",
         "refrain serve --config deploy/eu.yaml --found"},
        false,
        false,

@@ -217,7 +217,7 @@ void Node::end_life(const Error& reason) {
   acks_.clear();  // their commits are durable; how far they came is no longer known here
   // Who waited was given nothing, whatever became of the batch.
   life_->desk->abandon(
-      unavailable("store_failed", fmt::format("The store of this node failed: {}. It is opened "
+      unavailable("store_failed", fmt::format("The store of this node failed. {} It is opened "
                                               "again by itself.",
                                               reason.detail)));
   answers_.give(Error(reason));
@@ -273,8 +273,8 @@ std::optional<Error> Node::refusal(const Moment& now) const {
   if (!life_)
     return later(
         "store_failed",
-        fmt::format("The store of this node failed: {}. It is opened again by itself; look at its log.",
-                    store_trouble_ ? store_trouble_->detail : "opening"),
+        fmt::format("The store of this node failed. {} It is opened again by itself; look at its log.",
+                    store_trouble_ ? store_trouble_->detail : "It is being opened."),
         1'000);
   if (auto refused = life_->replicator->refusal(now)) return refused;
   if (!life_->ledger->clock().can_mint(now.wall)) return life_->ledger->mint().error();

@@ -147,7 +147,7 @@ Result<void> Ledger::perform(const store::Commit& commit) {
     store::Meta::set_tick(draft_, commit.journal(), stored);
   }
   books_.applied[commit.journal()] = {commit.seq, commit.hlc};
-  store::Meta::set_applied(draft_, commit.journal(), {commit.seq, commit.hlc});
+  moved_.insert(commit.journal());
   return {};
 }
 
@@ -168,6 +168,9 @@ Result<void> Ledger::write() {
     forget_batch();
     return error;
   }
+  // Once a batch, however many commits it has of a journal.
+  for (const Journal& journal : moved_) store::Meta::set_applied(draft_, journal, books_.applied.at(journal));
+  moved_.clear();
   if (draft_.empty()) {
     sync_ = false;
     return {};
@@ -175,7 +178,7 @@ Result<void> Ledger::write() {
   if (clock_.last() != stored_hlc_) store::Meta::set_hlc(draft_, clock_.last());
   auto durability =
       sync_ && !REFRAIN_PLANTED(ack_before_sync) ? store::Durability::kSynced : store::Durability::kBuffered;
-  auto written = engine_.write(draft_.batch(), durability);
+  auto written = engine_.write(draft_.take(), durability);
   if (!written) {
     must_reload_ = written.error().code == Code::kUnknown;
     forget_batch();
@@ -184,7 +187,6 @@ Result<void> Ledger::write() {
   stored_hlc_ = clock_.last();
   ++batch_counts_.batches;
   batch_counts_.commits += std::exchange(commits_in_batch_, 0);
-  draft_.clear();
   sync_ = false;
   written_books_ = books_;
   written_identity_ = identity_;
@@ -196,6 +198,7 @@ Result<void> Ledger::write() {
 void Ledger::forget_batch() {
   commits_in_batch_ = 0;
   draft_.clear();
+  moved_.clear();
   new_commits_.clear();
   broken_.reset();
   sync_ = false;

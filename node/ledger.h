@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -147,6 +148,7 @@ class Ledger {
 
   BatchCounts batch_counts_;
   std::uint64_t commits_in_batch_ = 0;
+  std::set<Journal> moved_;  // whose applied row the running batch changes
   std::vector<NewCommit> new_commits_;
   std::optional<Error> broken_;
   bool sync_ = false;

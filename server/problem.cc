@@ -22,7 +22,7 @@ constexpr auto kKinds = std::to_array<ProblemKind>({
     {"no_such_route", 404, "There is no such route"},
     {"not_found", 404, "There is no such thing"},
     {"method_not_allowed", 405, "The route has no such method"},
-    {"timed_out", 408, "The request came too slowly"},
+    {"timed_out", 408, "The request timed out"},
     {"already_completed", 409, "Another run completed the request"},
     {"completed_differently", 409, "The token completed with another response"},
     {"outcome_unknown", 409, "Nobody knows whether the request was done"},

@@ -37,24 +37,26 @@ class Draft {
   }
 
   /// Every change once, the last one of each key, in order of key: cheap to insert where rows stand sorted,
-  /// and the same batch in every run.
-  Batch batch() const {
+  /// and the same batch in every run. The draft is empty after it.
+  Batch take() {
     Batch out;
-    std::vector<const Changes::value_type*> sorted;
+    std::vector<Changes::node_type> sorted;
     for (std::size_t i = 0; i < kFamilies; ++i) {
       sorted.clear();
-      for (const auto& change : changes_[i]) sorted.push_back(&change);
-      std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->first < b->first; });
-      for (const auto* change : sorted) {
-        if (change->second) {
-          out.put(static_cast<Family>(i), change->first, *change->second);
+      while (!changes_[i].empty()) sorted.push_back(changes_[i].extract(changes_[i].begin()));
+      std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.key() < b.key(); });
+      for (auto& change : sorted) {
+        if (change.mapped()) {
+          out.put(static_cast<Family>(i), std::move(change.key()), std::move(*change.mapped()));
         } else {
-          out.remove(static_cast<Family>(i), change->first);
+          out.remove(static_cast<Family>(i), std::move(change.key()));
         }
       }
     }
+    bytes_ = 0;
     return out;
   }
+  Batch batch() const { return Draft(*this).take(); }
 
   bool empty() const { return bytes_ == 0; }
   std::size_t bytes() const { return bytes_; }

@@ -476,6 +476,15 @@ std::vector<rocksdb::ColumnFamilyDescriptor> descriptors(Database& database, con
   return families;
 }
 
+/// Opening writes a little, and RocksDB aborts the process when that fails half way.
+Result<void> room_to_open(const std::string& directory) {
+  constexpr std::uint64_t kNeeded = 4 << 20;
+  auto space = disk_space(directory);
+  if (!space) return space.error();
+  if (space->free_bytes >= std::min<std::uint64_t>(kNeeded, space->total_bytes / 20)) return {};
+  return disk_full(directory, std::to_string(space->free_bytes >> 10) + " KiB free, too little to open it");
+}
+
 Status open_database(Database& database, const RocksOptions& options) {
   auto bark = [&] {
     std::string reason = "The store in " + database.directory + " did not open within " +
@@ -519,6 +528,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const std::string& direct
   if (error)
     return unavailable("store_failed",
                        "Cannot make the directory " + directory + ": " + error.message() + ".");
+  if (auto room = room_to_open(directory); !room) return room.error();
   auto database = std::make_unique<Database>();
   database->directory = directory;
   database->cache = rocksdb::NewLRUCache(options.cache_bytes);

@@ -22,7 +22,8 @@ struct RocksOptions {
   /// memtables needs.
   std::optional<std::uint64_t> reserve_bytes;
   Milliseconds open_timeout{60'000};
-  /// When given and true as the engine goes: it is dropped as by kill -9, nothing is flushed or marked as clean.
+  /// When given and true as the engine goes: it is dropped as by kill -9, nothing is flushed or marked as
+  /// clean.
   std::shared_ptr<const std::atomic<bool>> abandoned;
   /// Called from another thread when open() has not come back in time. The default prints the reason and ends
   /// the process: RocksDB cannot be stopped from outside. When a given one returns, open() goes on waiting.
