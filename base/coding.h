@@ -10,6 +10,8 @@ namespace refrain {
 
 class Writer {
  public:
+  Writer() = default;
+  explicit Writer(std::size_t expected_bytes) { out_.reserve(expected_bytes); }
   Writer& u8(std::uint8_t v) {
     out_.push_back(static_cast<char>(v));
     return *this;
@@ -37,7 +39,9 @@ class Writer {
 
  private:
   Writer& fixed(std::uint64_t v, int bytes) {
-    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) u8(static_cast<std::uint8_t>(v >> shift));
+    char text[8];
+    for (int i = 0; i < bytes; ++i) text[i] = static_cast<char>(v >> (8 * (bytes - 1 - i)));
+    out_.append(text, static_cast<std::size_t>(bytes));
     return *this;
   }
   std::string out_;

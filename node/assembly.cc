@@ -46,7 +46,7 @@ Result<store::Identity> identity_of(store::Engine& engine, const Config& config,
   auto identity = birth(config, random);
   store::Draft draft(engine);
   store::Meta::set_identity(draft, *identity);
-  if (auto written = engine.write(draft.batch(), store::Durability::kSynced); !written)
+  if (auto written = engine.write(draft.take(), store::Durability::kSynced); !written)
     return written.error();
   return identity;
 }

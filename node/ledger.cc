@@ -43,6 +43,7 @@ Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config
 }
 
 Result<void> Ledger::reload() {
+  draft_.clear();
   auto identity = store::Meta::identity(engine_);
   if (!identity) return identity.error();
   REFRAIN_ASSERT(identity->has_value(), "a ledger is loaded from a store with an identity");
@@ -76,6 +77,7 @@ Result<void> Ledger::reload() {
 void Ledger::start(WallMs wall) {
   REFRAIN_ASSERT(draft_.empty() && new_commits_.empty(),
                  "the batch before was written and its commits taken");
+  draft_.clear();  // what it had read
   wall_ = wall;
 }
 

@@ -245,7 +245,7 @@ void Regions::start_over(const replication::StartOver& order) {
   identity.rolled_back = false;
   store::Draft draft(ledger_.engine());
   store::Meta::set_identity(draft, identity);
-  auto written = ledger_.engine().write(draft.batch(), store::Durability::kSynced);
+  auto written = ledger_.engine().write(draft.take(), store::Durability::kSynced);
   if (!written) return ledger_.engine_failed(written.error());
   auto loaded = ledger_.reload();
   auto made = loaded ? make_membership() : loaded;

@@ -4,11 +4,11 @@
 #pragma once
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -16,74 +16,97 @@
 
 namespace refrain::store {
 
-/// One thread. The view must outlive it.
+/// One thread. The view must outlive it, and change only by this draft's own batch until take() or clear().
 class Draft {
  public:
   explicit Draft(const View& view) : view_(view) {}
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
 
   /// As View::get, with the changes of this draft on top.
   Result<std::optional<std::string>> get(Family family, std::string_view key) const {
-    const Changes& changes = of(family);
-    if (auto found = changes.find(key); found != changes.end()) return found->second;
-    return view_.get(family, key);
+    const Index& index = of(family);
+    if (auto found = index.find(key); found != index.end()) return found->second->value;
+    // What a call decides by is read again when its commit is performed.
+    if (family != Family::kKv && family != Family::kRequests) return view_.get(family, key);
+    Index& known = family == Family::kKv ? read_.kv : read_.requests;
+    if (auto found = known.find(key); found != known.end()) return found->second->value;
+    auto value = view_.get(family, key);
+    if (value) {
+      Batch::Change& row = read_.rows.emplace_back(family, std::string(key), *value);
+      known.emplace(row.key, &row);
+    }
+    return value;
   }
-  void put(Family family, std::string_view key, std::string value) {
-    bytes_ += key.size() + value.size();
-    change(family, key) = std::move(value);
+  template <class Key>  // a string, which is taken over, or what one can be made of
+  void put(Family family, Key&& key, std::string value) {
+    std::string name(std::forward<Key>(key));
+    bytes_ += name.size() + value.size();
+    change(family, std::move(name)) = std::move(value);
   }
   void remove(Family family, std::string_view key) {
     bytes_ += key.size();
-    change(family, key) = std::nullopt;
+    change(family, std::string(key)) = std::nullopt;
   }
 
-  /// Every change once, the last one of each key, in order of key: cheap to insert where rows stand sorted,
-  /// and the same batch in every run. The draft is empty after it.
+  /// Every change once, the last one of each key, by family and in order of key: cheap to insert where rows
+  /// stand sorted, and the same batch in every run. The draft is empty after it.
   Batch take() {
+    std::vector<Batch::Change*> sorted;
+    sorted.reserve(changes_.size());
+    for (Batch::Change& change : changes_) sorted.push_back(&change);
+    std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+      return a->family != b->family ? a->family < b->family : a->key < b->key;
+    });
     Batch out;
-    std::vector<Changes::node_type> sorted;
-    for (std::size_t i = 0; i < kFamilies; ++i) {
-      sorted.clear();
-      while (!changes_[i].empty()) sorted.push_back(changes_[i].extract(changes_[i].begin()));
-      std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.key() < b.key(); });
-      for (auto& change : sorted) {
-        if (change.mapped()) {
-          out.put(static_cast<Family>(i), std::move(change.key()), std::move(*change.mapped()));
-        } else {
-          out.remove(static_cast<Family>(i), std::move(change.key()));
-        }
+    for (Batch::Change* change : sorted) {
+      if (change->value) {
+        out.put(change->family, std::move(change->key), std::move(*change->value));
+      } else {
+        out.remove(change->family, std::move(change->key));
       }
     }
-    bytes_ = 0;
+    clear();
     return out;
   }
-  Batch batch() const { return Draft(*this).take(); }
 
-  bool empty() const { return bytes_ == 0; }
+  bool empty() const { return changes_.empty(); }
   std::size_t bytes() const { return bytes_; }
   const View& view() const { return view_; }
   void clear() {
-    for (Changes& changes : changes_) changes.clear();
+    for (Index& index : index_) index.clear();
+    changes_.clear();
     bytes_ = 0;
+    read_.kv.clear();
+    read_.requests.clear();
+    read_.rows.clear();
   }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-  };
-  using Changes = std::unordered_map<std::string, std::optional<std::string>, Hash, std::equal_to<>>;
+  /// By key; the keys are those of the changes, which stay where they are.
+  using Index = boost::unordered_flat_map<std::string_view, Batch::Change*>;
 
-  const Changes& of(Family family) const { return changes_[static_cast<std::size_t>(family)]; }
-  std::optional<std::string>& change(Family family, std::string_view key) {
-    Changes& changes = changes_[static_cast<std::size_t>(family)];
-    auto found = changes.find(key);
-    return found != changes.end() ? found->second
-                                  : changes.emplace(std::string(key), std::nullopt).first->second;
+  const Index& of(Family family) const { return index_[static_cast<std::size_t>(family)]; }
+  std::optional<std::string>& change(Family family, std::string key) {
+    Index& index = index_[static_cast<std::size_t>(family)];
+    if (auto found = index.find(key); found != index.end()) return found->second->value;
+    Batch::Change& fresh = changes_.emplace_back(family, std::move(key), std::nullopt);
+    index.emplace(fresh.key, &fresh);
+    return fresh.value;
   }
 
   const View& view_;
-  std::array<Changes, kFamilies> changes_;
+  std::deque<Batch::Change> changes_;
+  std::array<Index, kFamilies> index_;
   std::size_t bytes_ = 0;
+
+  /// Rows as the engine has them, read for this draft. Nobody else writes while it is open.
+  struct Read {
+    std::deque<Batch::Change> rows;
+    Index kv;
+    Index requests;
+  };
+  mutable Read read_;
 };
 
 }  // namespace refrain::store

@@ -41,15 +41,38 @@ Result<std::optional<KvRecord>> decoded(Result<std::optional<std::string>> bytes
   return record;
 }
 
+/// The parts of a row, wherever they are.
+struct Parts {
+  const Version& version;
+  Hlc floor;
+  const Context& ctx;
+  bool deleted;
+  std::optional<WallMs> expires_at;
+  std::string_view value;
+};
+
+std::string encode(const Parts& row) {
+  constexpr std::size_t kAllButValue = 96;  // more only with several in the context
+  Writer out(kAllButValue + row.value.size());
+  out.u8(kFormat).u8(
+      static_cast<std::uint8_t>((row.deleted ? kDeleted : 0) | (row.expires_at ? kExpires : 0)));
+  out.u64(row.version.hlc.value).string(row.version.node).u64(row.floor.value).varint(row.ctx.size());
+  for (const auto& [node, hlc] : row.ctx) out.string(node).u64(hlc.value);
+  if (row.expires_at) out.u64(static_cast<std::uint64_t>(row.expires_at->value));
+  return out.raw(row.value).take();
+}
+
 Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std::string& key,
-                                 KvRecord incoming, ConflictLog& conflicts, WallMs now) {
-  auto current = read_record(draft, ns, key);
-  if (!current) return current.error();
+                                 const Parts& parts, ConflictLog& conflicts, WallMs now) {
   std::string row = kv_key(ns, key);
+  auto current = decoded(draft.get(Family::kKv, row), ns, key);
+  if (!current) return current.error();
   if (!*current) {
-    draft.put(Family::kKv, row, encode(incoming));
+    draft.put(Family::kKv, std::move(row), encode(parts));
     return MergeResult{.won = true};
   }
+  KvRecord incoming{parts.version, parts.floor,      parts.ctx,
+                    parts.deleted, parts.expires_at, std::string(parts.value)};
   const KvRecord& before = **current;
   MergeResult result;
   auto joined = join(incoming, before);
@@ -59,7 +82,7 @@ Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std:
                                                : conflicts.merged(draft, ns, key, incoming, before, now);
   if (!conflict) return conflict.error();
   result.conflict = *conflict;
-  if (*joined != before) draft.put(Family::kKv, row, encode(*joined));
+  if (*joined != before) draft.put(Family::kKv, std::move(row), encode(*joined));
   return result;
 }
 
@@ -74,16 +97,8 @@ std::string kv_key(std::string_view ns, std::string_view key) {
 }
 
 std::string encode(const KvRecord& record) {
-  Writer out;
-  out.u8(kFormat).u8(
-      static_cast<std::uint8_t>((record.deleted ? kDeleted : 0) | (record.expires_at ? kExpires : 0)));
-  out.u64(record.version.hlc.value)
-      .string(record.version.node)
-      .u64(record.floor.value)
-      .varint(record.ctx.size());
-  for (const auto& [node, hlc] : record.ctx) out.string(node).u64(hlc.value);
-  if (record.expires_at) out.u64(static_cast<std::uint64_t>(record.expires_at->value));
-  return out.raw(record.value).take();
+  return encode(
+      Parts{record.version, record.floor, record.ctx, record.deleted, record.expires_at, record.value});
 }
 
 std::optional<KvRecord> decode_kv(std::string_view bytes) {
@@ -129,15 +144,16 @@ std::optional<KvRecord> join(const KvRecord& a, const KvRecord& b) {
 
 Result<MergeResult> merge(Draft& draft, const Put& put, const Commit& commit, ConflictLog& conflicts,
                           WallMs now) {
-  return merge_record(draft, put.ns, put.key,
-                      {commit.version(), commit.floor, put.ctx, false, put.expires_at, put.value}, conflicts,
-                      now);
+  Version version = commit.version();
+  Parts parts{version, commit.floor, put.ctx, false, put.expires_at, put.value};
+  return merge_record(draft, put.ns, put.key, parts, conflicts, now);
 }
 
 Result<MergeResult> merge(Draft& draft, const Delete& del, const Commit& commit, ConflictLog& conflicts,
                           WallMs now) {
-  return merge_record(draft, del.ns, del.key,
-                      {commit.version(), commit.floor, del.ctx, true, std::nullopt, ""}, conflicts, now);
+  Version version = commit.version();
+  Parts parts{version, commit.floor, del.ctx, true, std::nullopt, ""};
+  return merge_record(draft, del.ns, del.key, parts, conflicts, now);
 }
 
 Result<std::optional<KvRecord>> read_record(const Draft& draft, std::string_view ns, std::string_view key) {

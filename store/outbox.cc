@@ -27,10 +27,10 @@ Result<void> Outbox::load(const View& view) {
   return cursor->status();
 }
 
-void Outbox::append(Draft& draft, Seq seq, const std::string& bytes) {
-  draft.put(Family::kOutbox, key_of(seq), bytes);
+void Outbox::append(Draft& draft, Seq seq, std::string bytes) {
   stats_.commits += 1;
   stats_.bytes += bytes.size();
+  draft.put(Family::kOutbox, key_of(seq), std::move(bytes));
   if (!stats_.lowest) stats_.lowest = seq;
 }
 

@@ -31,7 +31,7 @@ class Outbox {
   /// Counts what is there, in one pass.
   Result<void> load(const View& view);
 
-  void append(Draft& draft, Seq seq, const std::string& bytes);
+  void append(Draft& draft, Seq seq, std::string bytes);
   /// Removes rows up to and with `seq`, at most `most` of them.
   Result<void> drop_up_to(Draft& draft, Seq seq, std::size_t most);
   const Stats& stats() const { return stats_; }

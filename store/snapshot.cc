@@ -76,7 +76,7 @@ Result<bool> has_rows(const View& view) {
 Result<void> write_identity(Engine& engine, const Identity& identity) {
   Draft draft(engine);
   Meta::set_identity(draft, identity);
-  return engine.write(draft.batch(), Durability::kSynced);
+  return engine.write(draft.take(), Durability::kSynced);
 }
 
 }  // namespace

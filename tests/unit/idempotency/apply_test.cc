@@ -54,7 +54,7 @@ TEST_F(Apply, ASweepTakesMarksAwayThatMeanNothing) {
   auto sweep = [&](const std::string& id) {
     store::Draft draft(eu_.engine());
     bool taken = *sweep_mark(draft, {"orders", id}, eu_.now());
-    EXPECT_TRUE(eu_.engine().write(draft.batch(), store::Durability::kSynced).has_value());
+    EXPECT_TRUE(eu_.engine().write(draft.take(), store::Durability::kSynced).has_value());
     return taken;
   };
   eu_.go("o", {.lease = 1s, .seen_ttl = 1min});
@@ -122,7 +122,7 @@ TEST_F(Apply, ACommitAppliedTwiceChangesNothing) {
         EXPECT_EQ(apply(draft, *outcome, commit)->certain, 0u);
       }
     }
-    ASSERT_TRUE(ap_.engine().write(draft.batch(), store::Durability::kSynced).has_value());
+    ASSERT_TRUE(ap_.engine().write(draft.take(), store::Durability::kSynced).has_value());
   }
   EXPECT_EQ(ap_.row("o"), before);
   EXPECT_EQ(ap_.duplicates(true), duplicates);
@@ -154,7 +154,7 @@ TEST_F(Apply, ANodeWritesOnlyItsOwnClaim) {
   op.claim.go = commit.hlc;
   store::Draft draft(eu_.engine());
   ASSERT_TRUE(apply(draft, op, commit).has_value());
-  ASSERT_TRUE(eu_.engine().write(draft.batch(), store::Durability::kSynced).has_value());
+  ASSERT_TRUE(eu_.engine().write(draft.take(), store::Durability::kSynced).has_value());
   EXPECT_EQ(eu_.row("o")->claims.at("eu"), before);
   EXPECT_TRUE(eu_.row("o")->claims.contains("us"));
 }

@@ -111,7 +111,7 @@ TEST(HttpKey, RunsOnceAndReplaysTheReceiptForADay) {
     for (const auto& op : decision.operations) {
       EXPECT_TRUE(apply(draft, std::get<store::OutcomeOp>(op), commit).has_value());
     }
-    EXPECT_TRUE(eu.engine().write(draft.batch(), store::Durability::kSynced).has_value());
+    EXPECT_TRUE(eu.engine().write(draft.take(), store::Durability::kSynced).has_value());
     return std::move(decision.answer);
   };
   Ran first = std::get<Ran>(*run("put"));

@@ -240,7 +240,7 @@ class Site {
     store::Draft draft(*engine_);
     for (const store::Operation& op : commit.operations)
       std::visit([&](const auto& o) { one(draft, o, commit); }, op);
-    REFRAIN_ASSERT(engine_->write(draft.batch(), store::Durability::kSynced).has_value(), "writes work");
+    REFRAIN_ASSERT(engine_->write(draft.take(), store::Durability::kSynced).has_value(), "writes work");
     if (commit.node != name_) peers[commit.node].applied = commit.hlc;
   }
   template <class Op>

@@ -25,7 +25,7 @@ class LedgerTest : public testing::Test {
     if (fresh) {
       store::Draft draft(*engine_);
       store::Meta::set_identity(draft, {{7}, "eu", {11}, false, {}, false, false});
-      ASSERT_TRUE(engine_->write(draft.batch(), store::Durability::kSynced));
+      ASSERT_TRUE(engine_->write(draft.take(), store::Durability::kSynced));
     }
     auto ledger = Ledger::load(*engine_, config_, [](auto&, auto&, auto&, WallMs) { return Result<void>(); });
     ASSERT_TRUE(ledger);

@@ -143,7 +143,7 @@ void fill(Engine& engine) {
   KvRecord loser{{hlc_at(-1), "ap"}, {0}, {}, false, std::nullopt, "unpaid"};
   ASSERT_TRUE(conflicts.merged(draft, "orders", "4711", loser,
                                {{hlc_at(0, 3), "eu"}, {0}, {}, false, {}, "paid"}, kWall));
-  ASSERT_TRUE(engine.write(draft.batch(), Durability::kSynced));
+  ASSERT_TRUE(engine.write(draft.take(), Durability::kSynced));
 }
 
 struct Row {
@@ -235,7 +235,7 @@ TEST_F(GoldenStore, TheSnapshotStreamStays) {
   Meta::set_applied(draft, kEu, {{4711}, hlc_at(0, 3)});
   Meta::set_member(draft, 1, R"({"n":1})");
   draft.put(Family::kKv, kv_key("orders", "gone"), encode(a_tombstone()));
-  ASSERT_TRUE(engine_->write(draft.batch(), Durability::kSynced));
+  ASSERT_TRUE(engine_->write(draft.take(), Durability::kSynced));
   auto writer = std::move(*SnapshotWriter::start(engine_->snapshot()));
   std::string stream;
   for (auto block = writer->next(); *block; block = writer->next()) stream += **block;

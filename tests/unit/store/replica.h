@@ -64,7 +64,7 @@ class Replica {
   }
 
   void flush() {
-    ASSERT_TRUE(engine->write(draft->batch(), Durability::kSynced));
+    ASSERT_TRUE(engine->write(draft->take(), Durability::kSynced));
     draft->clear();
   }
 

@@ -141,7 +141,7 @@ RC_GTEST_PROP(RequestRow, DamagedBytesAreRefusedOrAnotherRow, (std::uint32_t see
 class RequestTables : public testing::Test {
  protected:
   void flush() {
-    ASSERT_TRUE(engine_->write(draft_.batch(), Durability::kSynced));
+    ASSERT_TRUE(engine_->write(draft_.take(), Durability::kSynced));
     draft_.clear();
   }
   SimDisk disk_;
@@ -248,7 +248,7 @@ TEST_F(RequestTables, AnyOrderOfReportsOfOneDuplicateGivesTheSameRows) {
       auto put = put_duplicate(draft, reports[i]);
       ASSERT_TRUE(put);
       added += *put;
-      ASSERT_TRUE(engine->write(draft.batch(), Durability::kSynced));
+      ASSERT_TRUE(engine->write(draft.take(), Durability::kSynced));
       draft.clear();
     }
     EXPECT_EQ(added, 1);

@@ -13,7 +13,7 @@ namespace {
 class SmallRows : public testing::Test {
  protected:
   void flush() {
-    ASSERT_TRUE(engine_->write(draft_.batch(), Durability::kSynced));
+    ASSERT_TRUE(engine_->write(draft_.take(), Durability::kSynced));
     draft_.clear();
   }
   SimDisk disk_;
@@ -36,15 +36,33 @@ TEST_F(SmallRows, ADraftShowsItsChangesOnTopOfTheStore) {
   EXPECT_EQ(**engine_->get(Family::kKv, "a"), "1");
 }
 
+TEST_F(SmallRows, ADraftReadsARowOnceAndSeesItsOwnChangesFirst) {
+  draft_.put(Family::kKv, "a", "1");
+  flush();
+  EXPECT_EQ(**draft_.get(Family::kKv, "a"), "1");
+  EXPECT_EQ(*draft_.get(Family::kKv, "b"), std::nullopt);
+  Batch around;  // which nobody may do while the draft is open
+  around.put(Family::kKv, "a", "2");
+  around.put(Family::kKv, "b", "2");
+  ASSERT_TRUE(engine_->write(around, Durability::kSynced));
+  EXPECT_EQ(**draft_.get(Family::kKv, "a"), "1");
+  EXPECT_EQ(*draft_.get(Family::kKv, "b"), std::nullopt);
+  draft_.remove(Family::kKv, "a");
+  EXPECT_EQ(*draft_.get(Family::kKv, "a"), std::nullopt);
+  draft_.clear();
+  EXPECT_EQ(**draft_.get(Family::kKv, "a"), "2");
+  EXPECT_EQ(**draft_.get(Family::kKv, "b"), "2");
+}
+
 TEST_F(SmallRows, ADraftsBatchHoldsTheLastChangeOfEachKey) {
   draft_.put(Family::kKv, "a", "1");
   draft_.remove(Family::kKv, "a");
   draft_.put(Family::kKv, "a", "2");
-  EXPECT_EQ(draft_.batch().changes().size(), 1u);
-  EXPECT_EQ(draft_.batch().changes()[0].value, "2");
-  draft_.clear();
+  Batch batch = draft_.take();
+  EXPECT_EQ(batch.changes().size(), 1u);
+  EXPECT_EQ(batch.changes()[0].value, "2");
   EXPECT_TRUE(draft_.empty());
-  EXPECT_TRUE(draft_.batch().empty());
+  EXPECT_TRUE(draft_.take().empty());
   EXPECT_EQ(draft_.bytes(), 0u);
 }
 

@@ -31,7 +31,7 @@ Rows rows_of(const View& view) {
 struct Store {
   SimDisk disk;
   std::unique_ptr<SimEngine> engine = std::move(*SimEngine::open(disk));
-  void write(const Draft& draft) { ASSERT_TRUE(engine->write(draft.batch(), Durability::kSynced)); }
+  void write(Draft& draft) { ASSERT_TRUE(engine->write(draft.take(), Durability::kSynced)); }
 };
 
 Identity identity_of(const NodeName& node, std::uint64_t incarnation) {
