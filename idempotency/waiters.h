@@ -48,9 +48,9 @@ class Waiters {
     return {};
   }
 
-  /// The row has changed (or its lease may be over): asks the calls in their order. `ask(Call&, bool may_go) ->
-  /// Asked` decides and answers; behind one that went or still waits nobody may go, but who is refused, or gets
-  /// what was stored, is told at once.
+  /// The row has changed (or its lease may be over): asks the calls in their order. `ask(Call&, bool may_go)
+  /// -> Asked` decides and answers; behind one that went or still waits nobody may go, but who is refused, or
+  /// gets what was stored, is told at once.
   template <class Ask>
   void settle(const store::RequestId& request, Ask ask) {
     auto found = queues_.find(request);

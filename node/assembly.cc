@@ -46,8 +46,7 @@ Result<store::Identity> identity_of(store::Engine& engine, const Config& config,
   auto identity = birth(config, random);
   store::Draft draft(engine);
   store::Meta::set_identity(draft, *identity);
-  if (auto written = engine.write(draft.take(), store::Durability::kSynced); !written)
-    return written.error();
+  if (auto written = engine.write(draft.take(), store::Durability::kSynced); !written) return written.error();
   return identity;
 }
 

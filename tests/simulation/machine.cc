@@ -30,7 +30,8 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
 
 Result<void> Machine::start() {
   ++life_;
-  if (!log_ && !config_.alone()) log_ = std::make_unique<replication::MemoryLog>(ties_.broker, [this] { wake(); });
+  if (!log_ && !config_.alone())
+    log_ = std::make_unique<replication::MemoryLog>(ties_.broker, [this] { wake(); });
   node::World world;
   world.clock = &clock_;
   world.random = &dice_;

@@ -98,7 +98,7 @@ inline store::OutcomeOp any_outcome() {
 
 inline store::DuplicateOp any_duplicate() {
   store::Duplicate duplicate{any_ns(), *any_key(), any_go(),  any_go(), *rc::gen::arbitrary<bool>(),
-                             {},       {},           any_wall()};
+                             {},       {},         any_wall()};
   if (*rc::gen::arbitrary<bool>()) duplicate.loser_hash = any_hash<32>();
   if (*rc::gen::arbitrary<bool>()) duplicate.winner_hash = any_hash<32>();
   return {duplicate};
