@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
 NAMESPACE = "payments"
@@ -35,8 +36,11 @@ class Renewing:
 
     def run(self):
         while not self.done.wait(self.lease_ms / 3000):
-            status, _, body = call(f"{self.base}/renew", json.dumps({"token": self.token}).encode())
-            if status != 200:
+            try:
+                status, _, body = call(f"{self.base}/renew", json.dumps({"token": self.token}).encode())
+            except OSError:
+                continue  # the node may be back before the lease is over
+            if status != 200 and status != 503:
                 print("the lease is lost:", body.decode(), file=sys.stderr)
                 return
 
@@ -55,7 +59,7 @@ def charge_card(order, amount):
 
 def main():
     server, order, amount = sys.argv[1:4]
-    base = f"{server}/v1/requests/{NAMESPACE}/{order}"
+    base = f"{server}/v1/requests/{NAMESPACE}/{urllib.parse.quote(order, safe='')}"
     payload = json.dumps({"order": order, "amount": amount}).encode()
     # hold: when we die half way, nobody guesses whether the card was charged.
     status, headers, body = call(f"{base}/begin?on_expiry=hold&wait=30s", payload)
