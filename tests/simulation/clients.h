@@ -9,6 +9,7 @@
 
 #include "dice.h"
 #include "node/node.h"
+#include "request_clients.h"
 
 namespace refrain::simulation {
 
@@ -19,7 +20,10 @@ class Clients {
  public:
   explicit Clients(World& world);
   void start();
-  void stop() { stopped_ = true; }
+  void stop() {
+    stopped_ = true;
+    requests_.stop();
+  }
 
  private:
   struct Client {
@@ -40,15 +44,11 @@ class Clients {
             Result<node::CommitAnswer> answer);
   void read(Client& client, Machine& machine);
   void check_read(Client& client, Machine& machine, const std::string& ns, const std::string& key);
-  void begin(Client& client, Machine& machine);
-  void run(Client& client, Machine& machine, const std::string& ns, const std::string& id,
-           const std::string& token);
-  void complete(Client& client, Machine& machine, const std::string& ns, const std::string& id,
-                const std::string& token);
   void note_error(const char* call, const Error& error);
   std::string unique(Client& client);
 
   World& world_;
+  RequestClients requests_;
   bool stopped_ = false;
   std::vector<Client> clients_;
 };

@@ -10,4 +10,7 @@ class World;
 /// Says world.wrong() for all that is not as it must be.
 void check_everything(World& world);
 
+/// Of these, what concerns requests (oracle_requests.cc).
+void requests_are_as_told(World& world);
+
 }  // namespace refrain::simulation

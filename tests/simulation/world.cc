@@ -65,9 +65,7 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.attempt_timeout = Milliseconds{1'500};
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
-  config.requests.defaults.lease = Milliseconds{1'000};
-  config.requests.namespaces["held"] = config.requests.defaults;
-  config.requests.namespaces["held"].on_expiry = node::OnExpiry::kHold;
+  configure_requests(config);
   return config;
 }
 
