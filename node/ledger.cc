@@ -63,6 +63,7 @@ Result<void> Ledger::reload() {
   if (auto loaded = conflicts_.load(engine_); !loaded) return loaded;
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
+  ++revision_;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
   if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
@@ -116,6 +117,7 @@ Result<CommitId> Ledger::append_commit(store::Commit commit) {
     return done.error();
   }
   books_.newest = commit.seq;
+  ++revision_;
   outbox_.append(draft_, commit.seq, bytes);
   new_commits_.push_back({commit.seq, std::move(bytes)});
   sync_ = true;
@@ -131,6 +133,7 @@ Result<void> Ledger::apply(const store::Commit& commit) {
 
 Result<void> Ledger::perform(const store::Commit& commit) {
   ++commits_in_batch_;
+  ++revision_;
   WallMs now = this->now();
   for (const store::Operation& operation : commit.operations) {
     Result<void> done;
@@ -205,6 +208,7 @@ void Ledger::forget_batch() {
   broken_.reset();
   sync_ = false;
   books_ = written_books_;
+  ++revision_;
   identity_ = written_identity_;
   conflicts_.restore(written_conflicts_);
   outbox_.restore(written_outbox_);

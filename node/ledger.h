@@ -123,6 +123,8 @@ class Ledger {
   /// open.
   Result<void> reload();
   std::uint64_t loads() const { return loads_; }  // how often it was read whole
+  /// Another one whenever books() may have changed.
+  std::uint64_t revision() const { return revision_; }
 
  private:
   Ledger(store::Engine& engine, const Config& config, RequestApply apply_request);
@@ -154,6 +156,7 @@ class Ledger {
   bool sync_ = false;
   bool must_reload_ = false;
   std::uint64_t loads_ = 0;
+  std::uint64_t revision_ = 0;
   Hlc stored_hlc_;
   WallMs wall_;
 };

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kNames[kNodes] = {"eu", "us", "ap"};
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
-constexpr Milliseconds kLook{100};
+constexpr Milliseconds kLook{250};
 
 std::string topic_of(const NodeName& node) {
   return "refrain.sim.journal." + node;
@@ -112,6 +112,7 @@ bool World::next_event(SteadyNs end) {
   now_ = std::max(now_, earliest);
   if (next != nullptr) {
     next->step();
+    hit("world: steps");
     if (auto error = next->node().must_end())
       wrong(fmt::format("{} must end: {}", next->name(), error->detail));
   } else {
