@@ -64,6 +64,7 @@ Result<void> Ledger::reload() {
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
   ++revision_;
+  synced_applied_.clear();
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
   if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
@@ -188,6 +189,10 @@ Result<void> Ledger::write() {
     must_reload_ = written.error().code == Code::kUnknown;
     forget_batch();
     return written;
+  }
+  if (sync_) {
+    synced_applied_ = books_.applied;
+    ++revision_;
   }
   stored_hlc_ = clock_.last();
   ++batch_counts_.batches;

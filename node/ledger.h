@@ -58,6 +58,8 @@ class Ledger {
   const store::Identity& identity() const { return identity_; }
   Journal journal() const { return {identity_.node, identity_.incarnation}; }
   const Books& books() const { return books_; }
+  /// Of books().applied what a synced write has made safe against power cuts since this ledger was loaded.
+  const store::AppliedTable& synced_applied() const { return synced_applied_; }
   store::Draft& draft() { return draft_; }
   store::Engine& engine() { return engine_; }
   const store::ConflictLog& conflicts() const { return conflicts_; }
@@ -141,6 +143,8 @@ class Ledger {
   store::ConflictLog conflicts_;
   store::Outbox outbox_;
   Books books_;
+
+  store::AppliedTable synced_applied_;
 
   // As of the last written batch.
   Books written_books_;

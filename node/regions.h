@@ -67,7 +67,8 @@ class Regions final : public Replicator {
   JournalRules rules() const;
   replication::IncarnationFacts incarnation_facts(const Journal& journal) const;
   replication::Knowledge knowledge() const {
-    return {membership_->table(), self_, ledger_.books().applied, ledger_.books().ticks};
+    return {membership_->table(), self_, ledger_.books().applied, ledger_.synced_applied(),
+            ledger_.books().ticks};
   }
   void note_progress();
   void expect_journals();

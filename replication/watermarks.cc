@@ -34,8 +34,12 @@ bool active_here(const Knowledge& known) {
 
 }  // namespace
 
+store::Applied reached(const Knowledge& known, const Journal& reader, const Journal& journal) {
+  return reader == known.self ? look_up(known.applied, journal) : shown(known, reader, journal);
+}
+
 store::Applied shown(const Knowledge& known, const Journal& reader, const Journal& journal) {
-  if (reader == known.self) return look_up(known.applied, journal);
+  if (reader == known.self) return look_up(known.synced, journal);
   const PeerTick* tick = newest_tick(known, reader);
   return tick == nullptr ? store::Applied{} : look_up(tick->tick.applied, journal);
 }
@@ -160,7 +164,7 @@ store::Applied last_known(const Knowledge& known, const Journal& journal) {
 
 Lag lag(const Knowledge& known, const Journal& reader, const Journal& journal) {
   store::Applied newest = last_known(known, journal);
-  store::Applied has = shown(known, reader, journal);
+  store::Applied has = reached(known, reader, journal);
   if (has.seq >= newest.seq) return {};
   // Nothing applied at all: how old that is, nobody can say.
   Milliseconds time = has.seq.value == 0 ? Milliseconds{0} : newest.hlc.wall() - has.hlc.wall();

@@ -24,6 +24,7 @@ struct ToldComplete {
 
 struct History {
   std::vector<ToldCommit> commits;
+  std::map<std::pair<NodeName, std::string>, CommitId> keyed;  // by node and Idempotency-Key
   std::map<std::string, std::vector<ToldComplete>>
       completes;                                          // by request id, not those that only repeated one
   std::map<std::string, std::set<std::string>> attempts;  // by request id: every body that was ever sent

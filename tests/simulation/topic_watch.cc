@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "topic_watch.h"
 
+#include <algorithm>
+
 #include "replication/codec.h"
 
 namespace refrain::simulation {
@@ -10,6 +12,8 @@ void TopicWatch::look(const replication::MemoryBroker& broker, const std::string
     next_ = record.offset.value + 1;
     auto decoded = replication::decode(record.bytes, node_);
     if (!decoded) continue;
+    Seq& newest = newest_[decoded->commit.incarnation];
+    newest = std::max(newest, decoded->commit.seq);
     Seq& whole = whole_[decoded->commit.incarnation];
     if (decoded->commit.seq == whole.next()) whole = decoded->commit.seq;
   }

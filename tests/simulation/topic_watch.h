@@ -20,11 +20,19 @@ class TopicWatch {
     auto found = whole_.find(incarnation);
     return found == whole_.end() ? Seq{} : found->second;
   }
+  /// The newest commit that was ever in the topic.
+  Seq newest(Incarnation incarnation) const {
+    auto found = newest_.find(incarnation);
+    return found == newest_.end() ? Seq{} : found->second;
+  }
+  /// The topic was lost, or begins anew: looks at all of it again.
+  void again() { next_ = 0; }
 
  private:
   NodeName node_;
   std::int64_t next_ = 0;
   std::map<Incarnation, Seq> whole_;
+  std::map<Incarnation, Seq> newest_;
 };
 
 }  // namespace refrain::simulation
