@@ -121,7 +121,7 @@ Result<CommitId> Ledger::append_commit(store::Commit commit) {
   ++revision_;
   outbox_.append(draft_, commit.seq, bytes);
   new_commits_.push_back({commit.seq, std::move(bytes)});
-  sync_ = true;
+  if (!(commit.tick && REFRAIN_PLANTED(tick_published_unsynced))) sync_ = true;
   return commit.id();
 }
 
@@ -146,6 +146,7 @@ Result<void> Ledger::perform(const store::Commit& commit) {
       done = apply_request_(draft_, operation, commit, now);
     }
     if (!done) return done;
+    if (commit.node != identity_.node && REFRAIN_PLANTED(half_commit)) break;
   }
   if (commit.tick) {
     store::StoredTick& stored = books_.ticks[commit.journal()];
@@ -182,11 +183,15 @@ Result<void> Ledger::write() {
     return {};
   }
   if (clock_.last() != stored_hlc_) store::Meta::set_hlc(draft_, clock_.last());
-  auto durability =
-      sync_ && !REFRAIN_PLANTED(ack_before_sync) ? store::Durability::kSynced : store::Durability::kBuffered;
+  bool skipped =
+      REFRAIN_PLANTED(ack_before_sync) || (commits_in_batch_ > 1 && REFRAIN_PLANTED(group_ack_before_sync));
+  if (commits_in_batch_ > 1) REFRAIN_BRANCH(several_commits_in_a_batch);
+  auto durability = sync_ && !skipped ? store::Durability::kSynced : store::Durability::kBuffered;
   auto written = engine_.write(draft_.take(), durability);
   if (!written) {
     must_reload_ = written.error().code == Code::kUnknown;
+    if (must_reload_) REFRAIN_BRANCH(write_of_unknown_fate);
+    if (!must_reload_) REFRAIN_BRANCH(write_refused);
     forget_batch();
     return written;
   }
@@ -212,7 +217,7 @@ void Ledger::forget_batch() {
   new_commits_.clear();
   broken_.reset();
   sync_ = false;
-  books_ = written_books_;
+  if (!REFRAIN_PLANTED(books_not_restored)) books_ = written_books_;
   ++revision_;
   identity_ = written_identity_;
   conflicts_.restore(written_conflicts_);

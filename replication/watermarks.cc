@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/watermarks.h"
+#include "base/planted.h"
 
 #include <algorithm>
 #include <utility>
@@ -23,6 +24,10 @@ store::Applied shown_by_all(const Knowledge& known, const Journal& journal) {
   std::optional<store::Applied> least;
   for (const Journal& member : known.table.active()) {
     store::Applied applied = shown(known, member, journal);
+    constexpr std::uint64_t kTakenAsSilent = 10;
+    if (applied.seq.value + kTakenAsSilent < look_up(known.applied, journal).seq.value &&
+        REFRAIN_PLANTED(stable_without_the_silent))
+      continue;
     least = least ? std::min(*least, applied) : applied;
   }
   return least.value_or(store::Applied{});
@@ -39,7 +44,8 @@ store::Applied reached(const Knowledge& known, const Journal& reader, const Jour
 }
 
 store::Applied shown(const Knowledge& known, const Journal& reader, const Journal& journal) {
-  if (reader == known.self) return look_up(known.synced, journal);
+  if (reader == known.self)
+    return look_up(REFRAIN_PLANTED(unsynced_counts) ? known.applied : known.synced, journal);
   const PeerTick* tick = newest_tick(known, reader);
   return tick == nullptr ? store::Applied{} : look_up(tick->tick.applied, journal);
 }
@@ -81,6 +87,7 @@ Seq stable_seq(const Knowledge& known, Seq published, Seq before) {
 
 Seq synced_seq(const Knowledge& known, Seq published, Seq before) {
   if (!active_here(known)) return before;
+  if (REFRAIN_PLANTED(synced_when_published)) return std::max(before, published);
   return std::max(before, std::min(published, shown_by_all(known, known.self).seq));
 }
 

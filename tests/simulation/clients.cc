@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "world.h"
 
@@ -130,7 +131,7 @@ void Clients::send(Client& client, Machine& machine, node::CommitCall call) {
 void Clients::check_keyed(Machine& machine, const std::string& key, const node::CommitAnswer& answer) {
   world_.hit(answer.replayed ? "keyed write: replayed" : "keyed write: done");
   auto [first, fresh] = world_.history().keyed.try_emplace({machine.name(), key}, answer.commit);
-  if (!fresh && !answer.replayed)
+  if (!fresh && !answer.replayed && first->second != answer.commit)
     world_.wrong(fmt::format("{} carried out the write of key {} twice: {} and {}", machine.name(), key,
                              format_commit_id(first->second), format_commit_id(answer.commit)));
 }
@@ -144,6 +145,7 @@ void Clients::told(Client& client, Machine& machine, const std::vector<node::Wri
   world_.check_durable(answer->commit, answer->applied_by, machine.name() + " acknowledged, applied by");
   if (!answer->replayed)
     world_.check_durable(answer->commit, {machine.name()}, machine.name() + " acknowledged");
+  if (!answer->replayed) check_conditions(machine, writes, answer->commit);
   ToldCommit told{answer->commit, answer->version, {}};
   for (const node::Write& write : writes) {
     std::string row = row_of(write.ns, write.key);
@@ -152,6 +154,30 @@ void Clients::told(Client& client, Machine& machine, const std::vector<node::Wri
   }
   world_.history().commits.push_back(std::move(told));
   join(client.session, answer->session);
+}
+
+/// A conditional write was done only where the key stood, at its writer, as the condition says.
+void Clients::check_conditions(Machine& machine, const std::vector<node::Write>& writes, const CommitId& id) {
+  auto commit = world_.ghost().commits().find(id);
+  if (commit == world_.ghost().commits().end()) return;
+  for (std::size_t i = 0; i < writes.size() && i < commit->second.writes.size(); ++i) {
+    const node::Condition& condition = writes[i].condition;
+    if (!condition.if_match && !condition.if_none_match) continue;
+    const GhostWrite& done = commit->second.writes[i];
+    const GhostWrite* before = nullptr;
+    Version version;
+    for (const auto& [other, write] : world_.ghost().versions(done.row)) {
+      if (!done.past.contains(write->place)) continue;
+      before = write;
+      version = other;
+    }
+    bool there = before != nullptr && before->value;
+    bool may_have_ended = there && before->expires_at;
+    bool held = condition.if_match ? there && version == *condition.if_match : !there || may_have_ended;
+    if (!held)
+      world_.wrong(fmt::format("{} did {} although its condition on {} did not hold", machine.name(),
+                               format_commit_id(id), writes[i].key));
+  }
 }
 
 void Clients::resolve_conflict(Client& client, Machine& machine) {

@@ -40,6 +40,7 @@ class Clients {
 
   void write(Client& client, Machine& machine);
   void send(Client& client, Machine& machine, node::CommitCall call);
+  void check_conditions(Machine& machine, const std::vector<node::Write>& writes, const CommitId& id);
   void check_keyed(Machine& machine, const std::string& key, const node::CommitAnswer& answer);
   void inspect(Client& client, Machine& machine);
   void resolve_conflict(Client& client, Machine& machine);

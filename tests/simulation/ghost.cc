@@ -130,6 +130,7 @@ void Ghost::check_hlc(const Journal& own, Seq seq, Hlc hlc) {
     wrongs_.push_back(
         fmt::format("commit {} came to be at or below what was said to be stable", format_commit_id(id)));
   hlcs.push_back(hlc);
+  newest_[own.node] = hlc;
 }
 
 Seq Ghost::newest_below(const Journal& journal, Hlc hlc) const {
@@ -155,6 +156,16 @@ void Ghost::merge(GhostNode& node, const GhostCommit& commit) {
     known.insert(write.past);
     known.insert(write.place);
   }
+}
+
+std::map<Version, const GhostWrite*> Ghost::versions(const std::string& row) const {
+  std::map<Version, const GhostWrite*> versions;
+  for (const auto& [id, commit] : commits_) {
+    for (const GhostWrite& write : commit.writes) {
+      if (write.row == row) versions.emplace(commit.version, &write);
+    }
+  }
+  return versions;
 }
 
 std::map<std::string, std::map<Version, const GhostWrite*>> Ghost::versions() const {

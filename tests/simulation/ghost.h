@@ -77,6 +77,11 @@ class Ghost {
 
   /// The newest commit of a journal below an hlc that was ever made.
   Seq newest_below(const Journal& journal, Hlc hlc) const;
+  /// The newest own commit of a node that was ever made.
+  std::optional<Hlc> newest_of(const NodeName& node) const {
+    auto found = newest_.find(node);
+    return found == newest_.end() ? std::nullopt : std::optional(found->second);
+  }
   /// Nothing may be committed at or below this any more: some node has said that everybody has everything up
   /// to there.
   void promise_stable(Hlc hlc) { promised_stable_ = std::max(promised_stable_, hlc); }
@@ -85,6 +90,7 @@ class Ghost {
   const std::map<CommitId, GhostCommit>& commits() const { return commits_; }
   /// Every version of each key that was ever committed, with its write.
   std::map<std::string, std::map<Version, const GhostWrite*>> versions() const;
+  std::map<Version, const GhostWrite*> versions(const std::string& row) const;
   /// What cannot be, found while looking on.
   const std::vector<std::string>& wrongs() const { return wrongs_; }
 
@@ -103,6 +109,7 @@ class Ghost {
   std::map<Version, CommitId> minted_;
   std::map<std::string, std::size_t> versions_;  // by row: how many there are
   std::map<Journal, std::vector<Hlc>> hlcs_;     // by seq - 1, in the order in which they were made
+  std::map<NodeName, Hlc> newest_;
   Hlc promised_stable_;
   std::vector<std::string> wrongs_;
 };

@@ -21,6 +21,7 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
   auto opened = store::SimEngine::open(disk_);
   if (!opened) return opened.error();
   ties_.looked(**opened);
+  ties_.opened(**opened);
   auto watcher = [this](const store::Batch&, store::Durability, const Result<void>& written,
                         const store::View& view) {
     if (written) ties_.looked(view);

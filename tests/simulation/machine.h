@@ -23,6 +23,7 @@ class Machine {
     replication::Peers* peers;
     std::function<void(const store::View&)> looked;  // the store was opened or written
     std::function<void(std::string)> say;
+    std::function<void(const store::View&)> opened = [](const store::View&) {};  // before anything changes it
   };
 
   Machine(std::size_t index, node::Config config, bool founder, Dice dice, Ties ties);

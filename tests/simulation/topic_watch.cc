@@ -7,8 +7,10 @@
 
 namespace refrain::simulation {
 
-void TopicWatch::look(const replication::MemoryBroker& broker, const std::string& topic) {
+void TopicWatch::look(const replication::MemoryBroker& broker, const std::string& topic,
+                      std::optional<Offset> end) {
   for (const replication::Record& record : broker.records(topic, {next_})) {
+    if (end && record.offset >= *end) return;
     next_ = record.offset.value + 1;
     auto decoded = replication::decode(record.bytes, node_);
     if (!decoded) continue;

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/types.h"
@@ -15,7 +16,10 @@ class TopicWatch {
  public:
   explicit TopicWatch(NodeName node) : node_(std::move(node)) {}
 
-  void look(const replication::MemoryBroker& broker, const std::string& topic);
+  /// Takes in what was not seen before; all of it, or what stands below `end`.
+  void look(const replication::MemoryBroker& broker, const std::string& topic,
+            std::optional<Offset> end = std::nullopt);
+  const std::map<Incarnation, Seq>& whole() const { return whole_; }
   Seq whole(Incarnation incarnation) const {
     auto found = whole_.find(incarnation);
     return found == whole_.end() ? Seq{} : found->second;

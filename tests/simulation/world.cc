@@ -10,6 +10,7 @@
 #include "clients.h"
 #include "oracle.h"
 #include "replication/codec.h"
+#include "store/meta.h"
 
 namespace refrain::simulation {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
 constexpr Milliseconds kLook{250};
+constexpr Milliseconds kMaxDrift{500};     // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};  // an operator helps a parked journal again after this
 
 std::string topic_of(const NodeName& node) {
@@ -36,7 +38,8 @@ World::World(Plan plan, bool print_trace)
       deaf_until_(nodes()),
       clock_wrong_until_(nodes()),
       ghost_(nodes()),
-      helped_(nodes()) {
+      helped_(nodes()),
+      newest_minted_(nodes()) {
   for (std::size_t i = 0; i < nodes(); ++i) {
     auto reach = [this, i](const std::string& address) -> Machine* {
       auto found = std::ranges::find(machines_, address, [](const auto& machine) { return machine->name(); });
@@ -46,10 +49,15 @@ World::World(Plan plan, bool print_trace)
     };
     peers_.push_back(
         std::make_unique<SimPeers>(now_, root_.stream(fmt::format("peers {}", kNames[i])), reach));
-    Machine::Ties ties{
-        now_, broker_, peers_.back().get(),
-        [this, i](const store::View& view) { ghost_.look(i, view, machines_[i]->disk().unsynced() == 0); },
-        [this](const std::string& text) { trace(text); }};
+    Machine::Ties ties{now_,
+                       broker_,
+                       peers_.back().get(),
+                       [this, i](const store::View& view) {
+                         ghost_.look(i, view, machines_[i]->disk().unsynced() == 0);
+                         check_clock(i);
+                       },
+                       [this](const std::string& text) { trace(text); },
+                       [this, i](const store::View& view) { check_cursors(i, view); }};
     topics_.emplace_back(NodeName(kNames[i]));
     machines_.push_back(
         std::make_unique<Machine>(i, config_of(i), i == 0, root_.stream(kNames[i]), std::move(ties)));
@@ -271,6 +279,37 @@ void World::look_at_topic(std::size_t index) {
       wrong(fmt::format("{} published commit {} before it was synced", machine.name(),
                         topic.newest(journal.incarnation).value));
   }
+}
+
+/// What a journal's cursor has passed must be in the data beside it: or a crash has lost it.
+void World::check_cursors(std::size_t index, const store::View& view) {
+  auto cursors = store::Meta::cursors(view);
+  if (!topics_whole_ || !cursors) return;
+  for (const auto& writer : machines_) {
+    auto cursor = cursors->find(writer->name());
+    if (writer->index() == index || cursor == cursors->end()) continue;
+    TopicWatch passed(writer->name());
+    passed.look(*broker_, topic_of(writer->name()), cursor->second.next);
+    for (const auto& [incarnation, seq] : passed.whole()) {
+      if (!ghost_.commits().contains({writer->name(), incarnation, seq})) continue;  // a stranger's
+      const store::AppliedTable& applied = ghost_.node(index).applied;
+      auto found = applied.find({writer->name(), incarnation});
+      if (found == applied.end() || found->second.seq < seq)
+        wrong(fmt::format("{} opened with a cursor past {}'s commit {}, which it has not applied",
+                          machines_[index]->name(), writer->name(), seq.value));
+    }
+  }
+}
+
+/// No node mints versions further ahead of its clock than it may.
+void World::check_clock(std::size_t index) {
+  Machine& machine = *machines_[index];
+  const std::optional<Hlc> newest = ghost_.newest_of(machine.name());
+  if (!newest || *newest == newest_minted_[index]) return;
+  newest_minted_[index] = *newest;
+  Milliseconds ahead = newest->wall() - machine.clock().wall();
+  if (ahead > kMaxDrift)
+    wrong(fmt::format("{} minted a version {} ms ahead of its clock", machine.name(), ahead.count()));
 }
 
 /// A node may say too little of what others have, never too much.

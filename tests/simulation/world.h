@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "branches.h"
 #include "dice.h"
 #include "ghost.h"
 #include "history.h"
@@ -92,6 +93,8 @@ class World {
   void check_claims(Machine& machine, const node::StatusReport& report);
   void help_parked(Machine& machine, const node::StatusReport& report);
   void look_at_topic(std::size_t index);
+  void check_cursors(std::size_t index, const store::View& view);
+  void check_clock(std::size_t index);
   void act(const Action& action);
   void go_down(Machine& machine, const Action& action);
   void act_on_kafka(Machine& machine, const Action& action);
@@ -122,6 +125,7 @@ class World {
   std::vector<TopicWatch> topics_;
   bool topics_whole_ = true;      // no record was lost or spoiled that Kafka had acknowledged
   std::vector<SteadyNs> helped_;  // when an operator last helped a node's parked journals
+  std::vector<Hlc> newest_minted_;
   std::multimap<SteadyNs, std::function<void()>> timers_;
   std::vector<std::function<void()>> deferred_;
 };
