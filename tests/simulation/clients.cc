@@ -138,7 +138,11 @@ void Clients::check_keyed(Machine& machine, const std::string& key, const node::
 
 void Clients::told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
                    Result<node::CommitAnswer> answer) {
-  if (!answer) return note_error("commit", answer.error());
+  if (!answer) {
+    if (answer.error().slug == "clock_drift" && world_.clock_was_always_right(machine))
+      world_.wrong(fmt::format("{}, whose clock is right, took over a time that it refuses", machine.name()));
+    return note_error("commit", answer.error());
+  }
   world_.trace(fmt::format("{} acknowledged {} ({})", machine.name(), format_commit_id(answer->commit),
                            answer->state));
   world_.hit("commit: " + answer->state);

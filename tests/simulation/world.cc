@@ -37,6 +37,7 @@ World::World(Plan plan, bool print_trace)
       full_until_(nodes()),
       deaf_until_(nodes()),
       clock_wrong_until_(nodes()),
+      clock_was_wrong_(nodes()),
       ghost_(nodes()),
       helped_(nodes()),
       newest_minted_(nodes()) {
@@ -473,6 +474,8 @@ void World::act_on_topic(Machine& machine, const Action& action) {
 
 void World::act_on_machine(Machine& machine, const Action& action) {
   std::size_t index = machine.index();
+  if (action.act == Act::kSkew || action.act == Act::kDrift || action.act == Act::kFreeze)
+    clock_was_wrong_[index] = true;
   switch (action.act) {
     case Act::kPause:
       return machine.pause_until(now_ + action.length);

@@ -71,6 +71,7 @@ class World {
   void hit(const std::string& branch, std::uint64_t times = 1) { branches_.hit(branch, times); }
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
+  bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
   /// All has been mended: what fails from now on has no excuse.
   bool mended() const { return mended_; }
 
@@ -117,6 +118,7 @@ class World {
   std::vector<SteadyNs> full_until_;
   std::vector<SteadyNs> deaf_until_;
   std::vector<SteadyNs> clock_wrong_until_;
+  std::vector<bool> clock_was_wrong_;
   bool mended_ = false;
   Ghost ghost_;
   History history_;
