@@ -4,8 +4,10 @@
 
 Every call of the load is bounded in what it leaves behind: fixed keys, requests that are forgotten after seconds. So
 memory, descriptors and threads of the nodes, once warm, may not rise. Growth is that of a line fitted through the
-samples after the warm-up (median of all pairs). The samples come as they are taken; then what was answered, the
-growth, and `flat` or what was not. The exit code is 0 when both nodes stayed flat and every call had a fine answer."""
+samples after the warm-up (median of all pairs). The store's tables (RocksDB's files) are shown, not judged.
+
+The samples come as they are taken; then what was answered, the growth, and `flat` or what was not. The exit code is 0
+when both nodes stayed flat, every call had a fine answer and both ended well."""
 import argparse
 import os
 import pathlib
@@ -17,14 +19,14 @@ sys.path[:0] = [str(HERE), str(HERE / "integration")]
 
 
 def row(*cells):
-    print("".join(f"{cell:>14}" for cell in cells), flush=True)
+    print("".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
 def sample_until(nodes, began, seconds, every):
     """[(seconds since `began`, {name: Held})], one line each as it comes."""
     from resources import MIB, held
 
-    names = [f"{node.name} {what}" for node in nodes for what in ("RSS MiB", "descr.", "threads")]
+    names = [f"{node.name} {what}" for node in nodes for what in ("RSS MiB", "descr.", "threads", "tables")]
     row("seconds", *names)
     taken, due = [], began
     while not taken or taken[-1][0] < seconds:
@@ -32,7 +34,7 @@ def sample_until(nodes, began, seconds, every):
         due += every
         now = {node.name: held(node.process.pid) for node in nodes}
         taken.append((time.monotonic() - began, now))
-        row(f"{taken[-1][0]:.0f}", *(cell for h in now.values() for cell in (f"{h.rss_kib / MIB:.1f}", h.descriptors, h.threads)))
+        row(f"{taken[-1][0]:.0f}", *(cell for h in now.values() for cell in (f"{h.rss_kib / MIB:.1f}", *h[1:])))
     return taken
 
 

@@ -15,7 +15,7 @@ import time
 CONFIG = """\
 requests: {namespaces: {soak: {lease: 2s, response_ttl: 3s, seen_ttl: 6s}}}
 conflicts: {max_age: 30s, max_bytes: 256KiB}
-store: {cache: 8MiB, write_buffer: 2MiB, max_total_wal_size: 8MiB}
+store: {cache: 1MiB, write_buffer: 2MiB, max_total_wal_size: 8MiB}
 """
 FLAGS = ("--http.idle_timeout", "5s")
 KEYS = 300
