@@ -47,10 +47,11 @@ def report(taken, load, options):
         print(f"  {count:>9} {status!s:>4}  {call}")
     faults = [f"an answer that is not fine: {line}" for line in load.unexpected()[:20]]
     warm = [(t, now) for t, now in taken if t >= taken[-1][0] * options.warm_up]
-    print(f"\ngrowth after a warm-up of {warm[0][0]:.0f} s; flat = at most {options.most_mib:g} MiB, {options.most_descriptors:g} "
-          "descriptors, as many threads")  # fmt: skip
+    print(f"\ngrowth after a warm-up of {warm[0][0]:.0f} s; flat = at most {options.most_mib:g} MiB, "
+          f"{options.most_descriptors:g} descriptors, as many threads")  # fmt: skip
+    times = [t for t, _ in warm]
     for name in taken[0][1]:
-        verdict = judge([t for t, _ in warm], [now[name] for _, now in warm], options.most_mib, options.most_descriptors)
+        verdict = judge(times, [now[name] for _, now in warm], options.most_mib, options.most_descriptors)
         print(f"  {name}: memory {verdict.rss_mib:+.2f} MiB in {verdict.hours * 60:.1f} min, "
               f"descriptors {verdict.descriptors:+.1f}, threads {verdict.threads:+.1f}")  # fmt: skip
         faults += [f"{name}: {fault}" for fault in verdict.faults]
@@ -82,7 +83,8 @@ def soak(options, broker):
 
 
 def parse(words=None):
-    parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__, formatter_class=raw)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--per-second", type=float, default=150, help="turns of the load (150); some are several calls")
     parser.add_argument("--samples", type=int, default=180)

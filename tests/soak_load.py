@@ -20,6 +20,11 @@ store: {cache: 1MiB, write_buffer: 2MiB, max_total_wal_size: 8MiB}
 FLAGS = ("--http.idle_timeout", "5s")
 KEYS = 300
 JSON = {"Content-Type": "application/json"}
+LOOKS = (
+    "/v1/kv/soak?limit=100&values=true", "/v1/requests/soak?limit=50", "/v1/conflicts?limit=20",
+    "/v1/duplicates?all=true", "/v1/events?limit=50", "/v1/status", "/v1/sync", "/v1/members", "/metrics",
+    "/health/ready", "/openapi.json",
+)  # fmt: skip
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a reset
 
 
@@ -130,7 +135,8 @@ class Worker(threading.Thread):
             self.ask("release", port, "POST", f"{at}/release", json.dumps({"token": token}), JSON)
             return
         if end < 0.3:
-            self.ask("renew", port, "POST", f"{at}/renew", json.dumps({"token": token, "lease": "2s"}), JSON, (200, 409))
+            body = json.dumps({"token": token, "lease": "2s"})
+            self.ask("renew", port, "POST", f"{at}/renew", body, JSON, (200, 409))
         put = {"put": {"ns": "soak", "key": self.key(), "value": request}}
         body = {"token": token, "response": {"body": "r" * 200}, "operations": [put]}
         self.ask("complete", port, "POST", f"{at}/complete", json.dumps(body), JSON, (200, 409))
@@ -145,9 +151,7 @@ class Worker(threading.Thread):
             self.ask("execute", node, "POST", f"/v1/requests/soak/{request}/execute", body, JSON, (200, 201, 409))
 
     def look(self, port):
-        path = self.random.choice(("/v1/kv/soak?limit=100&values=true", "/v1/requests/soak?limit=50", "/v1/conflicts?limit=20",
-                                   "/v1/duplicates?all=true", "/v1/events?limit=50", "/v1/status", "/v1/sync", "/v1/members",
-                                   "/metrics", "/health/ready", "/openapi.json"))  # fmt: skip
+        path = self.random.choice(LOOKS)
         self.ask(path.partition("?")[0], port, "GET", path)
 
     def malformed(self, port):
@@ -160,8 +164,10 @@ class Worker(threading.Thread):
         """Gone in the middle of a call, with a reset."""
         head = f"PUT /v1/kv/soak/{self.key()} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
         listing = b"GET /v1/kv/soak?limit=1000&values=true HTTP/1.1\r\nHost: x\r\n\r\n"
-        waiting = f"POST /v1/requests/soak/{self.fresh()}/begin?wait=5s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-        self.raw("killed", port, self.random.choice((head[:20], head + b"half", listing * 5, waiting.encode())), reset=True)
+        begin = f"/v1/requests/soak/{self.fresh()}/begin?wait=5s"
+        waiting = f"POST {begin} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
+        data = self.random.choice((head[:20], head + b"half", listing * 5, waiting))
+        self.raw("killed", port, data, reset=True)
 
     def raw(self, name, port, data, reset=False, hear=False):
         try:
@@ -178,9 +184,9 @@ class Worker(threading.Thread):
 
 
 CALLS = (
-    (Worker.put, 30), (Worker.get, 20), (Worker.delete, 5), (Worker.commit, 8), (Worker.put_once, 2), (Worker.conflict, 4),
-    (Worker.run_request, 10), (Worker.run_twice, 2), (Worker.look, 8), (Worker.malformed, 3), (Worker.silent, 3),
-    (Worker.killed, 5),
+    (Worker.put, 30), (Worker.get, 20), (Worker.delete, 5), (Worker.commit, 8), (Worker.put_once, 2),
+    (Worker.conflict, 4), (Worker.run_request, 10), (Worker.run_twice, 2), (Worker.look, 8), (Worker.malformed, 3),
+    (Worker.silent, 3), (Worker.killed, 5),
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""More than a node wants to take, for a while: writes over a namespace's rate, calls that wait, connections over the limit.
+"""More than a node wants to take, for a while: writes over a namespace's rate, calls that wait, too many connections.
 
 Every client asks again as soon as it has its answer. What was answered is counted, what was acknowledged is remembered.
 As a program: flood.py PORT SECONDS [--clients N] prints the counts as JSON."""
@@ -11,7 +11,7 @@ import json
 import time
 from typing import NamedTuple
 
-# What a node is given for it. A write takes what it takes of RocksDB's memory: small buffers, so that what a flood leaves shows.
+# What a node is given for it. RocksDB gets small buffers, so that what a flood leaves behind shows.
 FLAGS = ("--http.max_connections", "80", "--http.max_waiters", "24")
 CONFIG = """\
 limits: {{queued_commits: {queued_commits}, rate: {{limited: {{per_second: 100, burst: 20}}}}}}
@@ -56,14 +56,14 @@ class Tally:
         problem = json.loads(answer.body)
         self.codes[problem["code"]] += 1
         if int(answer.headers.get("retry-after", 0)) < 1 or problem.get("retry_after_ms", -1) < 0:
-            self.fault(f"{what}: {answer.status} does not say when to come again: {answer.headers} {answer.body[:200]!r}")
+            self.fault(f"{what}: {answer.status} does not say when to come again: {answer.headers} {problem}")
         if problem["code"] not in ("rate_limited", "overloaded"):
             self.fault(f"{what}: {answer.body[:200]!r}")
 
     def lost(self, value_of):
         """Keys whose last acknowledged value is not there, nor a later one that got no answer."""
-        kept = {key: value_of(key) for key in self.acknowledged}
-        return [key for key, value in self.acknowledged.items() if kept[key] not in {value, *self.unanswered.get(key, ())}]
+        good = {key: {value, *self.unanswered.get(key, ())} for key, value in self.acknowledged.items()}
+        return [key for key in good if value_of(key) not in good[key]]
 
     @property
     def answered(self):
@@ -89,8 +89,8 @@ async def hear(reader):
 
 
 async def client(port, until, tally, next_call):
-    """`next_call()` -> (what, method, path, body, fine statuses, on_answer); on_answer(None) where none came. A connection is given up
-    after a while, so that others get theirs; one that is refused is tried again."""
+    """`next_call()` -> (what, method, path, body, fine statuses, on_answer); on_answer(None) where none came. A
+    connection is given up after a while, so that others get theirs; one that is refused is tried again."""
     while time.monotonic() < until:
         writer, waiting = None, None
         try:
@@ -148,10 +148,11 @@ def waiter():
 
 
 async def flood(port, seconds, clients=CLIENTS):
-    """`clients` write to `limited`, a quarter as many to `free`, as many wait for `held/one`, which somebody should have begun:
-    more connections than FLAGS allow, so some are always refused."""
+    """`clients` write to `limited`, a quarter as many to `free`, as many wait for `held/one`, which somebody should have
+    begun: more connections than FLAGS allow, so some are always refused."""
     tally, until = Tally(), time.monotonic() + seconds
-    calls = [writer_of(tally, "limited", i) for i in range(clients)] + [writer_of(tally, "free", i) for i in range(clients // 4)]
+    calls = [writer_of(tally, "limited", i) for i in range(clients)]
+    calls += [writer_of(tally, "free", i) for i in range(clients // 4)]
     calls += [waiter] * (clients // 4)
     tasks = [asyncio.create_task(client(port, until, tally, call)) for call in calls]
     done, pending = await asyncio.wait(tasks, timeout=seconds + 60)

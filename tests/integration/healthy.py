@@ -8,8 +8,8 @@ from cluster import wait_until
 
 
 class Healthy(threading.Thread):
-    """A context: meanwhile a client reads and writes on one connection. At its end it must have been answered every time, with 200
-    or one of `also`, and must be served. `took` has the seconds of each answer."""
+    """A context: meanwhile a client reads and writes on one connection. At its end it must have been answered every
+    time, with 200 or one of `also`, and must be served. `took` has the seconds of each answer."""
 
     def __init__(self, node, also=()):
         super().__init__(daemon=True)

@@ -6,10 +6,10 @@
     open     the next request on the connection is answered
     end      the client says nothing after its bytes and shuts its sending side; one answer, then the end
 
-After the bytes of a `close` row the runner sends CANARY, a PUT of its own key: no node may ever carry it out. In the bytes
-`{canary}` stands for the same request, to be hidden in a body, and `{length}` for its size. Where docs/api.md has no word on a
-case, RFC 9110 and 9112 decide; the node answers 400 where they leave a choice (501 for an unknown encoding, 505, 417, 431, 414:
-none of them is in the closed table of codes)."""
+After the bytes of a `close` row the runner sends CANARY, a PUT of its own key: no node may ever carry it out. In the
+bytes `{canary}` stands for the same request, to be hidden in a body, and `{length}` for its size. Where docs/api.md has
+no word on a case, RFC 9110 and 9112 decide; the node answers 400 where they leave a choice (505, 417, 431, 414: none of
+them is in the closed table of codes)."""
 
 CANARY = "PUT /v1/kv/canary/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nc"
 REFUSED = "400 invalid close"
@@ -63,7 +63,8 @@ ENCODINGS = [
     ("chunked in a folded value", put("Transfer-Encoding:", " chunked"), REFUSED),
     ("chunked behind a bare CR", put("Content-Length: 1", "X: a\rTransfer-Encoding: chunked"), REFUSED),
     ("chunked behind a bare LF", put("Content-Length: 1", "X: a\nTransfer-Encoding: chunked"), REFUSED),
-    ("an underscore is another header", put("Transfer_Encoding: chunked", "Content-Length: {length}", body="{canary}"), "200 open"),
+    ("an underscore is another header", put("Transfer_Encoding: chunked", "Content-Length: {length}", body="{canary}"),
+     "200 open"),
     ("TE and Trailer ask for nothing", get("TE: trailers, chunked", "Trailer: Host"), "200 open"),
 ]  # fmt: skip
 
@@ -71,7 +72,8 @@ LENGTHS = [
     ("two lengths", put("Content-Length: 1", "Content-Length: 2"), REFUSED),
     ("two equal lengths", put("Content-Length: 1", "Content-Length: 1"), REFUSED),
     ("two lengths in other letters", put("Content-Length: 1", "CONTENT-LENGTH: 0"), REFUSED),
-    ("two lengths, one hides a request", put("Content-Length: 0", "Content-Length: {length}", body="{canary}"), REFUSED),
+    ("two lengths, one hides a request", put("Content-Length: 0", "Content-Length: {length}", body="{canary}"),
+     REFUSED),
     ("a list of equal lengths", put("Content-Length: 1, 1"), REFUSED),
     ("a list of other lengths", put("Content-Length: 1,2"), REFUSED),
     ("a list with an empty place", put("Content-Length: 1,"), REFUSED),
@@ -98,13 +100,16 @@ LENGTHS = [
     ("leading zeros are a number", put("Content-Length: 0001"), "200 open"),
     ("space around a length", put("Content-Length: \t 1 \t"), "200 open"),
     ("the whole body is a value, whatever it looks like", put("Content-Length: {length}", body="{canary}"), "200 open"),
-    ("an underscore is another length", put("Content_Length: 0", "Content-Length: {length}", body="{canary}"), "200 open"),
-    ("a length that Connection names still counts", put("Connection: Content-Length", "Content-Length: {length}", body="{canary}"),
+    ("an underscore is another length", put("Content_Length: 0", "Content-Length: {length}", body="{canary}"),
+     "200 open"),
+    ("a length that Connection names still counts",
+     put("Connection: Content-Length", "Content-Length: {length}", body="{canary}"),
      "200 open"),
     ("a body on a GET that takes none", get("Content-Length: {length}") + "{canary}", "400 invalid open"),
     ("a body for a route that is not there", put("Content-Length: {length}", body="{canary}", target="/nowhere"),
      "404 no_such_route open"),
-    ("a body for a method that is not there", "PATCH /v1/kv/legit/k HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{canary}",
+    ("a body for a method that is not there",
+     "PATCH /v1/kv/legit/k HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{canary}",
      "405 method_not_allowed open"),
     ("a body that is no JSON", "POST /v1/commit HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{canary}",
      "400 invalid open"),
@@ -173,16 +178,20 @@ HEADERS = [
     ("another expectation", put("Expect: 200-ok", "Content-Length: 1"), REFUSED),
     ("100-continue and more", put("Expect: 100-continue, x", "Content-Length: 1"), REFUSED),
     ("two expectations", put("Expect: 100-continue", "Expect: 100-continue", "Content-Length: 1"), REFUSED),
-    ("100-continue with its body at once", put("Expect: 100-Continue", "Content-Length: {length}", body="{canary}"), "200 open"),
-    ("100-continue for what is refused", put("Expect: 100-continue", "Content-Length: 524289"), "413 value_too_large close"),
+    ("100-continue with its body at once", put("Expect: 100-Continue", "Content-Length: {length}", body="{canary}"),
+     "200 open"),
+    ("100-continue for what is refused", put("Expect: 100-continue", "Content-Length: 524289"),
+     "413 value_too_large close"),
     ("Connection: close ends it", get("Connection: close"), "200 close"),
     ("close among others", get("Connection: Upgrade, x ,\tCLOSE"), "200 close"),
     ("close and keep-alive", get("Connection: keep-alive", "Connection: close"), "200 close"),
     ("Connection that names Host", get("Connection: Host, Transfer-Encoding"), "200 open"),
     ("Connection of commas", get("Connection: ,,,"), "200 open"),
-    ("an upgrade to HTTP/2", get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"), "200 open"),
+    ("an upgrade to HTTP/2", get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+     "200 open"),
     ("an upgrade to a web socket",
-     get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA=="), "200 open"),
+     get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA=="),
+     "200 open"),
 ]  # fmt: skip
 
 HOSTS = [
@@ -244,17 +253,20 @@ TARGETS = [
     ("an escaped CR LF, which would split the answer",
      put("Content-Length: 1", target="/v1/kv/legit/a%0d%0aX-Evil:%201"), "400 invalid open"),
     ("the same in a query", get(target="/v1/kv/legit?prefix=%0d%0aX-Evil:%201%0d%0a"), "200 open"),
-    ("the same in a name that is echoed", get(target="/v1/status?%0d%0aX-Evil:%201%0d%0a=1"), "400 unknown_parameter open"),
+    ("the same in a name that is echoed", get(target="/v1/status?%0d%0aX-Evil:%201%0d%0a=1"),
+     "400 unknown_parameter open"),
     ("the same in a session", get("Refrain-Session: %0d%0aX-Evil: 1"), "400 invalid open"),
     ("an overlong UTF-8", put("Content-Length: 1", target="/v1/kv/legit/%C0%AF"), "400 invalid open"),
-    ("dots that climb to another namespace", put("Content-Length: 1", target="/v1/kv/legit/../canary/dots"), "400 invalid open"),
+    ("dots that climb to another namespace", put("Content-Length: 1", target="/v1/kv/legit/../canary/dots"),
+     "400 invalid open"),
     ("dots as a namespace", put("Content-Length: 1", target="/v1/kv/../kv/canary/dots"), "400 invalid open"),
     ("escaped dots", put("Content-Length: 1", target="/v1/kv/legit/%2e%2e/canary/dots"), "400 invalid open"),
     ("dots behind an escaped slash", put("Content-Length: 1", target="/v1/kv/legit/a%2f..%2fb"), "400 invalid open"),
     ("an empty segment", put("Content-Length: 1", target="/v1/kv/legit//k"), "400 invalid open"),
     ("two slashes first", get(target="//health/live"), "404 no_such_route open"),
     ("a slash too many at the end", get(target="/health/live/"), "404 no_such_route open"),
-    ("a parameter that is not known", put("Content-Length: 1", target="/v1/kv/legit/k?tll=1s"), "400 unknown_parameter open"),
+    ("a parameter that is not known", put("Content-Length: 1", target="/v1/kv/legit/k?tll=1s"),
+     "400 unknown_parameter open"),
     ("a parameter twice", put("Content-Length: 1", target="/v1/kv/legit/k?ttl=1s&ttl=2s"), "400 invalid open"),
     ("a broken escape in a query", put("Content-Length: 1", target="/v1/kv/legit/k?ttl=%zz"), "400 invalid open"),
     ("our own namespace", put("Content-Length: 1", target="/v1/kv/_http-x/k"), "400 reserved_name open"),
@@ -286,7 +298,9 @@ METHODS = [
     ("ICY/1.0", get(version="ICY/1.0"), REFUSED),
     ("the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", REFUSED),
     ("the preface and its settings", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", REFUSED),
-    ("a TLS client hello", "\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" + "r" * 32 + "\x00\x00\x04\x13\x01\x13\x02\x01\x00", REFUSED),
+    ("a TLS client hello",
+     "\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" + "r" * 32 + "\x00\x00\x04\x13\x01\x13\x02\x01\x00",
+     REFUSED),
     ("an SSL 2 hello", "\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", REFUSED),
     ("SOCKS", "\x05\x01\x00", REFUSED),
     ("an SSH banner", "SSH-2.0-OpenSSH_9.2\r\n", REFUSED),

@@ -82,8 +82,8 @@ class TheRunnerItself(unittest.TestCase):
             self.assertGreater(len(chosen), 130)
             self.assertEqual([what for what, faults in found.items() if not faults], [])
             smuggled = [one.what for one in chosen if f"/v1/kv/canary/{one.name}" in server.done]
-        for what in ("encodings: chunked", "lines: bare LF everywhere", "lengths: two equal lengths", "lines: a folded value",
-                     "encodings: a length before chunked, which hides a request (CL.TE)", "hosts: two Hosts"):  # fmt: skip
+        for what in ("encodings: chunked", "lines: bare LF everywhere", "lengths: two equal lengths", "hosts: two Hosts",
+                     "lines: a folded value", "encodings: a length before chunked, which hides a request (CL.TE)"):  # fmt: skip
             self.assertIn(what, smuggled)
 
     def test_it_reports_every_row_to_a_server_that_refuses_and_does_not_close(self):

@@ -55,8 +55,8 @@ def parse(data):
         line = re.match(rb"HTTP/1\.1 (\d{3}) [^\r\n]*", head)
         if not end or not line:
             return Heard(answers, data)
-        fields = [field.split(b":", 1) for field in head.split(b"\r\n")[1:]]
-        headers = {field[0].decode("latin-1").lower(): field[1].strip().decode("latin-1") for field in fields if len(field) == 2}
+        fields = [field.partition(":") for field in head.decode("latin-1").split("\r\n")[1:]]
+        headers = {name.lower(): value.strip() for name, _, value in fields}
         status, length = int(line.group(1)), int(headers.get("content-length", 0))
         if len(rest) < length:
             return Heard(answers, data)

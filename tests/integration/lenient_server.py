@@ -6,8 +6,8 @@ import threading
 
 
 class LenientServer(socketserver.ThreadingTCPServer):
-    """A context. `done` are the paths of the PUTs that it carried out. With `refuses` it answers all but GET /health/live
-    400 as the real one does, and then goes on reading instead of closing."""
+    """A context. `done` are the paths of the PUTs that it carried out. With `refuses` it answers all but the runner's
+    probe 400 as the real one does, and then goes on reading instead of closing."""
 
     allow_reuse_address = daemon_threads = True
     request_queue_size = 1024

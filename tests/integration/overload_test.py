@@ -67,7 +67,7 @@ class Overload(unittest.TestCase):
                 tally, most = self.flood(min(SECONDS, 55))
                 repeats = [self.flood(min(55, left)) for left in pieces(SECONDS - 55)]
             finally:
-                wait_until(lambda: self.node.try_call("GET", "/health/live").status == 200, 20, "others are let in again")
+                wait_until(lambda: self.node.try_call("GET", "/health/live").status == 200, 20, "others are let in")
                 self.node.complete("held", "two", self.tokens["two"], "done")
             if not repeats:  # a wait is at most a minute
                 self.assertEqual([(w.result().status, w.result().body) for w in waiting], [(200, b"done")] * 8)
@@ -79,15 +79,15 @@ class Overload(unittest.TestCase):
             self.assertGreater(one.codes["overloaded"], 0)
             self.assertLess(at_most - before.rss_kib, MOST_MIB * 1024, "KiB more meanwhile")
         self.assertGreater(healthy.served, 0)
-        wait_until(lambda: self.held().rss_kib - before.rss_kib < LEFT_MIB * 1024, 30, f"at most {LEFT_MIB} MiB more are left")
+        wait_until(lambda: self.held().rss_kib - before.rss_kib < LEFT_MIB * 1024, 30, f"{LEFT_MIB} MiB more at most")
         wait_until(lambda: self.sockets() <= quiet, 30, "all connections are closed")
         last = repeats[-1][0] if repeats else tally
         self.assert_kept(last)
         self.node.kill()
         self.node.start()
         self.assert_kept(last)
-        print(f"overload: {tally.answered} answered, {tally.refused} refused, {dict(tally.codes)}, healthy {healthy.served} of "
-              f"{len(healthy.took)}, memory {(most - before.rss_kib) / 1024:+.1f} MiB")  # fmt: skip
+        print(f"overload: {tally.answered} answered, {tally.refused} refused, {dict(tally.codes)}, healthy {healthy.served} "
+              f"of {len(healthy.took)}, memory {(most - before.rss_kib) / 1024:+.1f} MiB")  # fmt: skip
 
 
 def pieces(seconds):

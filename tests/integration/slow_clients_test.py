@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that are slow, silent, deaf or many: each ends within the time-outs of docs/configuration.md, in bounded memory, while
-another client is served."""
+"""Clients that are slow, silent, deaf or many: each ends within the time-outs of docs/configuration.md, in bounded memory,
+while another client is served."""
 import json
 import re
 import resource
@@ -19,6 +19,7 @@ from resources import held
 MANY = 3000
 VALUE = b"v" * 512 * 1024
 BIG = "GET /v1/kv/big/k HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+HALF = b"PUT /v1/kv/half/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
 
 
 def connections(node):
@@ -52,7 +53,8 @@ class SlowClients(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
         cls.node = Node(directory, "eu", config="store: {cache: 8MiB, write_buffer: 4MiB, max_total_wal_size: 8MiB}\n")
         cls.addClassCleanup(cls.node.kill)
-        limits = ("--http.request_timeout", "3s", "--http.idle_timeout", "2s", "--http.max_connections", str(MANY * 2 // 3))
+        most = str(MANY * 2 // 3)
+        limits = ("--http.request_timeout", "3s", "--http.idle_timeout", "2s", "--http.max_connections", most)
         cls.node.start(extra=limits)
         cls.node.put("healthy", "k", "well")
         cls.node.put("big", "k", VALUE)
@@ -119,8 +121,8 @@ class SlowClients(unittest.TestCase):
         self.assertEqual([answer[0] for answer in parse(hear_all(used)).answers], [200])
 
     def test_a_half_closed_client_gets_its_answers_and_then_the_end(self):
-        for sent, statuses in ((b"", []), (BIG, [200]), (BIG * 3, [200] * 3), (b"GET /hea", [400]),
-                               (BIG + b"PUT /v1/kv/half/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", [200, 400])):  # fmt: skip
+        cases = (b"", []), (BIG, [200]), (BIG * 3, [200] * 3), (b"GET /hea", [400]), (BIG + HALF, [200, 400])
+        for sent, statuses in cases:
             wire = self.connect()
             wire.sendall(sent)
             wire.shutdown(socket.SHUT_WR)
@@ -153,7 +155,7 @@ class SlowClients(unittest.TestCase):
         self.assertLess(taken, len(VALUE))
 
     def test_3000_connections_at_once_are_taken_or_refused_in_bounded_memory_and_one_client_is_served_throughout(self):
-        kinds = (b"", b"GET /health", BIG[:-2], b"PUT /v1/kv/half/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nh", BIG)
+        kinds = (b"", b"GET /health", BIG[:-2], HALF, BIG)
         most = 0
         with Healthy(self.node):
             wires = []

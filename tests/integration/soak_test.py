@@ -18,7 +18,8 @@ MINUTES = 20
 def samples(rss, descriptors=lambda t: 50, threads=lambda t: 20):
     """Every 10 s; `rss` in MiB, of the minute."""
     times = [10.0 * i for i in range(6 * MINUTES)]
-    return times, [Held(int(rss(t / 60) * 1024), int(descriptors(t / 60)), int(threads(t / 60)), int(t) % 9) for t in times]
+    minutes = [t / 60 for t in times]
+    return times, [Held(int(rss(m) * 1024), int(descriptors(m)), int(threads(m)), int(m) % 9) for m in minutes]
 
 
 class Judgement(unittest.TestCase):
@@ -47,8 +48,9 @@ class Judgement(unittest.TestCase):
         self.assertNotEqual(judge([1.0, 2.0], [Held(1, 1, 1, 1)] * 2, 6, 6).faults, [])
 
     def test_a_process_that_takes_memory_and_descriptors_is_seen_to(self):
-        program = "import sys\nkept = []\nfor line in sys.stdin:\n kept.append((bytearray(1 << 20), open('/dev/null')))\n print(flush=True)"
-        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as leak:
+        take = "kept = []\nfor line in sys.stdin:\n kept.append((bytearray(1 << 20), open('/dev/null')))\n print(flush=True)"
+        command, pipe = [sys.executable, "-c", "import sys\n" + take], subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as leak:
             seen = []
             for _ in range(20):
                 leak.stdin.write("more\n")
@@ -64,7 +66,8 @@ class Judgement(unittest.TestCase):
 
 class Load(unittest.TestCase):
     def test_every_call_of_the_load_is_answered_as_it_should_be(self):
-        options = soak.parse(["--minutes", "0.1", "--samples", "12", "--warm-up", "0", "--most-mib", "500", "--most-descriptors", "500"])
+        short = "--minutes 0.1 --samples 12 --warm-up 0 --most-mib 500 --most-descriptors 500"
+        options = soak.parse(short.split())
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             self.assertEqual(soak.soak(options, shared_broker()), [], out.getvalue())
