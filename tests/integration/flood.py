@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import collections
 import json
+import os
 import time
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Answer(NamedTuple):
 
 class Tally:
     def __init__(self):
+        self.name = os.urandom(4).hex()  # of its keys
         self.statuses = collections.Counter()  # of the calls that were answered
         self.codes = collections.Counter()
         self.acknowledged = {}  # key -> the last value that was
@@ -128,7 +130,7 @@ def writer_of(tally, ns, number):
     def call():
         nonlocal count
         count += 1
-        key, value = f"{ns}/c{number}-{count % 10}", f"{count} ".ljust(500, "v").encode()
+        key, value = f"{ns}/{tally.name}-{number}-{count % 10}", f"{count} ".ljust(500, "v").encode()
 
         def on_answer(answer):
             if answer is None:
@@ -148,7 +150,7 @@ def waiter():
 
 
 async def flood(port, seconds, clients=CLIENTS):
-    """`clients` write to `limited`, a quarter as many to `free`, as many wait for `held/one`, which somebody should have
+    """`clients` write to `limited`, a quarter as many to `free`, as many wait for `held/one`, which somebody has
     begun: more connections than FLAGS allow, so some are always refused."""
     tally, until = Tally(), time.monotonic() + seconds
     calls = [writer_of(tally, "limited", i) for i in range(clients)]

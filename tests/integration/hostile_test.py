@@ -54,7 +54,8 @@ class HostileRequests(unittest.TestCase):
         before = held(self.node.process.pid)
         for _ in range(3):
             run_at_once(self.node.port, cases("again"))
-        wait_until(lambda: held(self.node.process.pid).descriptors <= before.descriptors, 20, "all connections are closed")
+        pid = self.node.process.pid
+        wait_until(lambda: held(pid).descriptors <= before.descriptors, 20, "all connections are closed")
         grown = held(self.node.process.pid).rss_kib - before.rss_kib
         self.assertLess(grown, 8 * 1024, "KiB more after 700 more requests")
         self.assertTrue(self.healthy())
@@ -82,9 +83,10 @@ class TheRunnerItself(unittest.TestCase):
             self.assertGreater(len(chosen), 130)
             self.assertEqual([what for what, faults in found.items() if not faults], [])
             smuggled = [one.what for one in chosen if f"/v1/kv/canary/{one.name}" in server.done]
-        for what in ("encodings: chunked", "lines: bare LF everywhere", "lengths: two equal lengths", "hosts: two Hosts",
-                     "lines: a folded value", "encodings: a length before chunked, which hides a request (CL.TE)"):  # fmt: skip
+        hidden = "encodings: a length before chunked, which hides a request (CL.TE)"
+        for what in ("encodings: chunked", "lines: bare LF everywhere", "lengths: two lengths", "hosts: two Hosts"):
             self.assertIn(what, smuggled)
+        self.assertIn(hidden, smuggled)
 
     def test_it_reports_every_row_to_a_server_that_refuses_and_does_not_close(self):
         with LenientServer(refuses=True) as server:

@@ -13,6 +13,13 @@ from resources import Held, held, judge
 from shared_broker import shared_broker
 
 MINUTES = 20
+LEAK = """
+import sys
+kept = []
+for line in sys.stdin:
+    kept.append((bytearray(1 << 20), open("/dev/null")))
+    print(flush=True)
+"""
 
 
 def samples(rss, descriptors=lambda t: 50, threads=lambda t: 20):
@@ -48,8 +55,7 @@ class Judgement(unittest.TestCase):
         self.assertNotEqual(judge([1.0, 2.0], [Held(1, 1, 1, 1)] * 2, 6, 6).faults, [])
 
     def test_a_process_that_takes_memory_and_descriptors_is_seen_to(self):
-        take = "kept = []\nfor line in sys.stdin:\n kept.append((bytearray(1 << 20), open('/dev/null')))\n print(flush=True)"
-        command, pipe = [sys.executable, "-c", "import sys\n" + take], subprocess.PIPE
+        command, pipe = [sys.executable, "-c", LEAK], subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as leak:
             seen = []
             for _ in range(20):
