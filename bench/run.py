@@ -305,6 +305,40 @@ def line_restart(bench):
     ]
 
 
+def line_overload(bench):
+    """One client, one call at a time, while a flood of which more than half is refused comes over other connections."""
+    from cluster import Cluster
+    from flood import FLAGS, config
+    from healthy import Healthy
+
+    def p99(took):
+        return sorted(took)[int(len(took) * 0.99)] * 1000
+
+    ours, alone_again, offered, refused = [], [], 0, 0
+    for _ in bench.repeats():
+        with Cluster(names=("eu",), config=config()) as nodes:
+            node = nodes["eu"].start(extra=FLAGS)
+            node.begin("held", "one")
+            for with_flood in (False, True):
+                seconds = bench.arguments.seconds
+                words = [sys.executable, ROOT / "tests/integration/flood.py", str(node.port), str(seconds)]
+                with Healthy(node) as healthy:
+                    if with_flood:
+                        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 120, check=True)
+                        flood = json.loads(done.stdout)
+                        assert not flood["faults"], flood["faults"]
+                        offered, refused = offered + flood["answered"], refused + flood["refused"]
+                    else:
+                        time.sleep(seconds)
+                (ours if with_flood else alone_again).append(p99(healthy.took))
+    share = refused / offered
+    assert share >= 0.5, f"only {share:.0%} of the flood was refused"
+    return [
+        Line(f"PUT or GET of one client in a flood of which {share:.0%} is refused, p99", "ms", ours, "the same client alone",
+             alone_again, "< 200 ms", statistics.median(ours) < 200),
+    ]  # fmt: skip
+
+
 LINES = {
     "put": line_put,
     "pairs": line_pairs,
@@ -314,6 +348,7 @@ LINES = {
     "restart": line_restart,
     "apply": line_apply,
     "put-kafka": line_put_kafka,
+    "overload": line_overload,
 }
 
 

@@ -88,11 +88,41 @@ std::optional<Error> check_counts(const Head& head) {
   return std::nullopt;
 }
 
-bool valid_host(std::string_view host) {
-  return std::ranges::all_of(host, [](unsigned char c) {
-    return c > 0x20 && c < 0x7F &&
-           std::string_view("\"#,/<>?@\\^`{|}").find(static_cast<char>(c)) == std::string_view::npos;
-  });
+/// A comma may as well, by the book, but two hosts in one header are more likely two opinions.
+bool may_stand_in_host(char c) {
+  const bool letter_or_digit = (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
+  return letter_or_digit || std::string_view("-._~!$&'()*+;=").find(c) != std::string_view::npos;
+}
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'f');
+}
+
+/// Letters, digits and what else a name in a URL may have, escapes included (RFC 3986, 3.2.2); may be empty.
+bool valid_name(std::string_view name) {
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool escape = name[i] == '%' && i + 2 < name.size() && is_hex(name[i + 1]) && is_hex(name[i + 2]);
+    if (escape) i += 2;
+    if (!escape && !may_stand_in_host(name[i])) return false;
+  }
+  return true;
+}
+
+/// host[:port], the host a name or an address in brackets.
+bool valid_host(std::string_view text) {
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == std::string_view::npos || end == 1) return false;
+    const auto address = text.substr(1, end - 1);
+    if (!std::ranges::all_of(address, [](char c) { return may_stand_in_host(c) || c == ':'; })) return false;
+    port = text.substr(end + 1);
+  } else {
+    const auto colon = std::min(text.find(':'), text.size());
+    if (!valid_name(text.substr(0, colon))) return false;
+    port = text.substr(colon);
+  }
+  if (port.empty()) return true;
+  return port[0] == ':' && std::ranges::all_of(port.substr(1), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 std::optional<Error> check_host(const Head& head) {
@@ -149,9 +179,13 @@ std::optional<Error> read_target(Head& head) {
   const auto colon = target.starts_with('/') ? std::string::npos : target.find("://");
   const std::string scheme = colon == std::string::npos ? "" : lower_case(target.substr(0, colon));
   if (scheme == "http" || scheme == "https") {
-    const auto path = target.find_first_of("/?", colon + 3);
-    target = path == std::string::npos ? "/" : target.substr(path);
-    if (target.front() == '?') target.insert(0, "/");
+    const auto path = std::min(target.find_first_of("/?#", colon + 3), target.size());
+    const auto host = std::string_view(target).substr(colon + 3, path - colon - 3);
+    if (host.empty() || host.starts_with(':') || !valid_host(host)) {
+      return bad("The request target is a URL whose host is not host[:port].");
+    }
+    target = path == target.size() ? "/" : target.substr(path);
+    if (target.front() != '/') target.insert(0, "/");
   }
   const bool star = target == "*" && head.method == "OPTIONS";
   if (!star && !target.starts_with('/')) return bad("The request target is neither a path nor a URL.");

@@ -89,6 +89,13 @@ const std::vector<Malformed>& malformed() {
       {"a Host with a space", "GET /health/live HTTP/1.1\r\nHost: x y\r\n\r\n", 400, "invalid"},
       {"a Host with a path", "GET /health/live HTTP/1.1\r\nHost: x/y\r\n\r\n", 400, "invalid"},
       {"a Host with a user", "GET /health/live HTTP/1.1\r\nHost: a@x\r\n\r\n", 400, "invalid"},
+      {"a port that is a word", "GET /health/live HTTP/1.1\r\nHost: x:http\r\n\r\n", 400, "invalid"},
+      {"two ports", "GET /health/live HTTP/1.1\r\nHost: x:80:80\r\n\r\n", 400, "invalid"},
+      {"half a bracket", "GET /health/live HTTP/1.1\r\nHost: [::1\r\n\r\n", 400, "invalid"},
+      {"a broken escape in Host", "GET /health/live HTTP/1.1\r\nHost: x%zz\r\n\r\n", 400, "invalid"},
+      {"a URL without a host", "GET http:///health/live HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
+      {"a URL with a user", "GET http://a@x/health/live HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
+      {"a URL with a bad port", "GET http://x:y/health/live HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
       {"a list of Hosts", "GET /health/live HTTP/1.1\r\nHost: x, y\r\n\r\n", 400, "invalid"},
       // lengths and encodings: where requests are smuggled
       {"chunked", put("Transfer-Encoding: chunked\r\n", "1\r\nv\r\n0\r\n\r\n"), 411, "length_required"},
