@@ -38,6 +38,7 @@ LONGEST_WAIT = 2  # seconds between two disturbances
 class Chaos:
     def __init__(self, seed: int, kills: int, minutes: float, per_round: int):
         self.seed, self.kills, self.per_round = seed, kills, per_round
+        self.plan = make_plan(seed, kills)
         self.deadline = time.monotonic() + 60 * minutes
         self.scene, self.rounds, self.violations = Scene(), [], []
         self.load = Load(self.scene.cluster, seed)
@@ -63,7 +64,7 @@ class Chaos:
 
     def disturb(self):
         self.open_round()
-        for step in make_plan(self.seed, self.kills):
+        for step in self.plan:
             if time.monotonic() > self.deadline or self.violations:
                 break
             self.wait_writes(step.writes)

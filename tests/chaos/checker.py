@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds what the nodes show against what clients were told. Pure: a round and what each node shows of it go in,
-sentences about what was violated come out. Promised is (design in docs/architecture.md):
+sentences about what was violated come out. Promised is:
 
 - every acknowledged write is there at every node, its version or a later one; all nodes show the same rows;
 - no row that nobody asked for, none whose write was refused, none under another version than was acknowledged;
