@@ -102,8 +102,8 @@ class Chaos:
         took = time.monotonic() - began
         self.look(round_)
         since = time.monotonic() - self.scene.began
-        print(f"round {round_.number}: {self.killed()} of {self.kills} kills, {round_.acked} acknowledged writes and outcomes, "
-              f"healed in {took:.1f} s, {len(self.violations)} violations ({since:.0f} s)", flush=True)
+        print(f"round {round_.number}: {self.killed()} of {self.kills} kills, {round_.acked} acknowledged writes and "
+              f"outcomes, healed in {took:.1f} s, {len(self.violations)} violations ({since:.0f} s)", flush=True)
 
     def resolve(self, round_: Round):
         """Requests that need a person get one: every other one was done, says the operator."""

@@ -25,7 +25,10 @@ def short(value) -> str:
 
 
 def check(round_: Round, seen: Dict[str, Seen]) -> List[str]:
-    return [*_identities(round_), *_rows(round_, seen), *_whole(round_, seen), *_counters(round_, seen), *_requests(round_, seen)]
+    found = list(_identities(round_))
+    for promise in (_rows, _whole, _counters, _requests):
+        found += promise(round_, seen)
+    return found
 
 
 def _identities(round_: Round):
@@ -111,14 +114,15 @@ def _requests(round_: Round, seen: Dict[str, Seen]):
         yield "the duplicates listed differ: " + str({name: sorted(i - common)[:5] for name, i in sorted(ids.items())})
     requests = set(runs) | set(told)
     for request in sorted(requests.union(*(set(s.replays) for s in seen.values()))):
-        yield from (f"request {request}: {wrong}" for wrong in _request(request, runs[request], told[request], seen, listed))
+        for wrong in _request(request, runs[request], told[request], seen, listed):
+            yield f"request {request}: {wrong}"
 
 
 def _request(request, runs, told, seen: Dict[str, Seen], listed):
     acked = [r for r in runs if r.outcome == ACKED]
     shown = {name: s.replays.get(request) for name, s in seen.items()}
     if len(set(shown.values())) > 1:
-        yield "the replay differs: " + ", ".join(f"{name}: {short(tuple(r) if r else r)}" for name, r in sorted(shown.items()))
+        yield "the replay differs: " + ", ".join(f"{name}: {short(r and tuple(r))}" for name, r in sorted(shown.items()))
     for name, replay in sorted(shown.items()):
         if replay is None or replay.status != 200:
             if acked or told:
@@ -131,11 +135,13 @@ def _request(request, runs, told, seen: Dict[str, Seen], listed):
             yield f"{name} replays {short(replay.body)}, whose complete was refused"
         for run in acked:
             if run.response != replay.body and (request, run.node, run.fencing) not in listed[name]:
-                yield f"{name} replays {short(replay.body)}; the acknowledged outcome {short(run.response)} of {run.node} is not listed as a duplicate"
+                yield (f"{name} replays {short(replay.body)}; the acknowledged outcome {short(run.response)} of "
+                       f"{run.node} is not listed as a duplicate")
         lost = {(request, r.node, r.fencing) for r in runs}
         for node, body in told:
             if body != replay.body and not lost & listed[name]:
-                yield f"{node} replayed {short(body)} to a client, {name} replays {short(replay.body)}, and no duplicate is listed"
+                yield (f"{node} replayed {short(body)} to a client, {name} replays {short(replay.body)}, and no "
+                       "duplicate is listed")
         if winner and all(r.effect or r.outcome == REFUSED for r in runs):
             effect = seen[name].rows.get(winner.effect, (None, None))[0]
             if effect != replay.body:

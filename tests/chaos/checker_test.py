@@ -33,7 +33,8 @@ class History(unittest.TestCase):
         r.add(Write("eu", at("e", None), ACKED, "eu.1.4", "05-eu"))
         r.add(Write("us", {("kv-1", "w1"): "w", ("kv-1", "w2"): "w"}, UNKNOWN, alone=True))
         for number in (1, 2):
-            r.add(Write("us", at("n", f"{number}:x{number}"), ACKED, f"us.1.{number + 1}", f"0{number + 5}-us", counts=True))
+            puts = at("n", f"{number}:x{number}")
+            r.add(Write("us", puts, ACKED, f"us.1.{number + 1}", f"0{number + 5}-us", counts=True))
         r.add(Run(("retry-1", "r1"), "eu", "first", ACKED, "10", ("fx-1", "r1")))
         r.add(Write("eu", {("fx-1", "r1"): "first"}, ACKED, "eu.1.5"))
         r.add(Run(("retry-1", "r2"), "eu", "one", ACKED, "11"))

@@ -179,8 +179,10 @@ class Writer(Worker):
         return self.dice.choices(("", "?ack=log&timeout=1s", "?ack=all&timeout=1s"), (96, 2, 2))[0]
 
     def note(self, puts, answer, **more):
-        told = answer.json() if outcome(answer) == ACKED else {}
-        self.load.told(self.round, Write(self.node, puts, outcome(answer), told.get("commit"), told.get("version"), **more))
+        result = outcome(answer)
+        told = answer.json() if result == ACKED else {}
+        write = Write(self.node, puts, result, told.get("commit"), told.get("version"), **more)
+        self.load.told(self.round, write)
 
     def write(self, place, value, headers=None, **more):
         path = f"/v1/kv/{place[0]}/{quote(place[1])}" + self.ack()

@@ -113,7 +113,8 @@ class Scene:
         for node in self.cluster:
             if node.name not in self.down and node.process.poll() is not None:
                 if not (self.full and node.name == SMALL_DISK):
-                    raise Violation(f"{node.name} ended by itself with {node.process.returncode}:\n{node.log_text()[-3000:]}")
+                    last_words = node.log_text()[-3000:]
+                    raise Violation(f"{node.name} ended by itself with {node.process.returncode}:\n{last_words}")
                 self.tell(f"{node.name} ended with {node.process.returncode}: its disk is full")
                 self.down.add(node.name)
                 self.after(1, self._start, node)
@@ -218,7 +219,8 @@ class Scene:
             first, end = kafka.bounds(topic)
             before = end if step.share > 0.5 else first + int(2 * step.share * (end - first))
             kafka.truncate(topic, before)
-            self._count("journals truncated", f"the journal of {step.nodes[0]} loses its records {first}..{before - 1} of {end}")
+            line = f"the journal of {step.nodes[0]} loses its records {first}..{before - 1} of {end}"
+            self._count("journals truncated", line)
 
         self._at_topic(topic, truncate)
 
