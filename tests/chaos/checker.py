@@ -122,7 +122,8 @@ def _request(request, runs, told, seen: Dict[str, Seen], listed):
     acked = [r for r in runs if r.outcome == ACKED]
     shown = {name: s.replays.get(request) for name, s in seen.items()}
     if len(set(shown.values())) > 1:
-        yield "the replay differs: " + ", ".join(f"{name}: {short(r and tuple(r))}" for name, r in sorted(shown.items()))
+        each = (f"{name}: {short(replay and tuple(replay))}" for name, replay in sorted(shown.items()))
+        yield "the replay differs: " + ", ".join(each)
     for name, replay in sorted(shown.items()):
         if replay is None or replay.status != 200:
             if acked or told:
