@@ -75,6 +75,11 @@ Result<std::unique_ptr<Membership>> Membership::create(MembershipConfig config, 
   std::unique_ptr<Membership> made(
       new Membership(std::move(config), std::move(identity), log, peers, random));
   if (auto replayed = made->replay_stored(entries, own); !replayed) return replayed.error();
+  // An active member serves from its directory before its first step, which a full disk may hold back.
+  if (made->mode() == Mode::kActive) {
+    made->standing_.mode = Mode::kActive;
+    made->standing_.takes_writes = true;
+  }
   return made;
 }
 

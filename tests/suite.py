@@ -138,6 +138,7 @@ class Suite:
             "programs": self.programs,
             "broker": lambda: self.python("broker", "tests/kafka_broker_test.py", 300),
             "integration": lambda: self.python("integration", "tests/integration/run.py", 1200, "-v"),
+            "chaos": lambda: self.python("chaos", "-m", 600, *"unittest discover -v -s tests/chaos -p *_test.py".split()),
             "compose": lambda: self.python("compose", "tests/compose_test.py", 300),
         }
 

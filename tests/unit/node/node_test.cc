@@ -154,6 +154,16 @@ TEST(Reads, ANodeThatIsNoMemberYetAnswersNone) {
   EXPECT_EQ(world.get("us", "k"), "none");
 }
 
+TEST(Reads, AMemberAnswersThemFromItsStartOn) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("us", "k", "v"));
+  world["us"].crash();
+  ASSERT_TRUE(world["us"].start());
+  EXPECT_EQ(world.get("us", "k"), "v") << "before its first step";
+  EXPECT_TRUE(world.ready("us"));
+}
+
 TEST(Reads, TheSessionOfAListIsNoSmallerThanWhatItShows) {
   SmallCluster world({"eu", "us"});
   world.start();
@@ -241,6 +251,22 @@ TEST(Disk, FullAtAStartItServesOnceThereIsRoom) {
   world.run(3'000ms);
   EXPECT_TRUE(world.ready("eu"));
   EXPECT_TRUE(world.put("eu", "k", "v"));
+}
+
+TEST(Disk, AMemberThatIsStartedWhileItIsFullAnswersReads) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("us", "k", "v"));
+  world["us"].crash();
+  world["us"].set_disk_full(true);
+  ASSERT_TRUE(world["us"].start());
+  world.run(2'000ms);
+  EXPECT_EQ(world.get("us", "k"), "v");
+  EXPECT_EQ(world.put("us", "k", "w").error().slug, "disk_full");
+  EXPECT_FALSE(world.ready("us"));
+  world["us"].set_disk_full(false);
+  world.run(3'000ms);
+  EXPECT_TRUE(world.put("us", "k", "w"));
 }
 
 TEST(Disk, WhileItIsFullReadsStayAndNothingIsReadFromTheLog) {
