@@ -5,9 +5,14 @@ target_compile_options(refrain_options INTERFACE -Wall -Wextra -Wpedantic -Wshad
 # g++ 12 reports false maybe-uninitialized and restrict warnings from std::optional and std::string when optimising.
 target_compile_options(refrain_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds -Wno-dangling-pointer -fcoroutines>)
 if(REFRAIN_SANITIZE)
-  target_compile_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE} -fno-omit-frame-pointer -g1)
+  # What is found ends the process: a line in a log fails no test.
+  target_compile_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   target_link_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE})
-  target_compile_definitions(refrain_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
+  target_compile_definitions(refrain_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK _GLIBCXX_ASSERTIONS)
+endif()
+if(REFRAIN_FUZZ)
+  # clang 14's check of indirect calls stumbles over coroutines.
+  target_compile_options(refrain_options INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize=function)
 endif()
 
 # refrain_layer(name DEPENDS layer... LIBRARIES lib...): a folder is one static library; DEPENDS are the layers it may include.
