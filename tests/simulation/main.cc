@@ -122,8 +122,7 @@ int run_many(const Options& options) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);  // no worker outlives the program
       close(ends[0]);
       write_sum(fdopen(ends[1], "w"), run_share(options, share));
-      std::fflush(stdout);
-      _exit(0);
+      std::exit(0);  // not _exit: a build that looks for leaks looks at the end
     }
     close(ends[1]);
     children.push_back(child);
