@@ -26,7 +26,8 @@ def records():
         bytes_ = bytes.fromhex(fields[2])
         yield b"\0" + bytes_
         yield b"\2" + bytes_[5:]
-    frame = {"min_reader": 1, "cluster_id": "c0ffee11", "n": 2, "prev": "00" * 32, "node": "eu", "incarnation": "11" * 8}
+    frame = {"min_reader": 1, "cluster_id": "c0ffee11", "n": 2, "prev": "00" * 32}
+    frame |= {"node": "eu", "incarnation": "11" * 8}
     tail = {"by": {"node": "eu", "incarnation": "11" * 8}, "at": "2026-05-28T20:26:40.000Z"}
     traits = {"region": "eu", "address": "http://eu:1", "formats": {"min": 1, "max": 1}, "namespaces_hash": "00" * 32}
     needs = {"found": traits, "join": {"replaces": "22" * 8, **traits, "scopes": {"pay": "home:eu"}}, "leave": {},
@@ -99,12 +100,41 @@ def heads():
             yield (b"\2\7" + f"{method.upper()} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
                    f"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode())
             yield b"\1" + part(method.upper().encode()) + b"\2" + part(b'"order-1"') + target[1:].encode()
-    yield b"\2\0\r\nPOST http://h/v1/commit HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
-    yield b'\1' + part(b"PUT") + b"\0" + part(b'"019e704488000003-eu"') + b"v1/kv/orders/4711?ttl=30s&ack=log&timeout=5s"
+    yield (b"\2\0\r\nPOST http://h/v1/commit HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+           b"Transfer-Encoding: chunked\r\n\r\n")
+    yield (b"\1" + part(b"PUT") + b"\0" + part(b'"019e704488000003-eu"')
+           + b"v1/kv/orders/4711?ttl=30s&ack=log&timeout=5s")
     yield b"\0a=%C3%BC&b=+%2B&c"
 
 
-SEED_FUNCTIONS = {"record": records, "rows": rows, "token": tokens, "http_head": heads}
+def bodies():
+    operations = [{"put": {"ns": "shop", "key": "a/b", "value": "x", "ttl": "30s", "if_none_match": True}},
+                  {"delete": {"ns": "shop", "key": "c", "if_match": "019e704488000003-eu"}},
+                  {"put": {"ns": "s", "key": "d", "value_base64": "eA=="}}]
+    response = {"status": 201, "content_type": "text/plain", "body": "ok"}
+    texts = [{"operations": operations},
+             {"token": "AQ", "response": response, "operations": operations, "response_ttl": "1h", "seen_ttl": "2h"},
+             {"response": response, "operations": operations[:1]}, {"response": None, "too_large": True},
+             {"token": "AQ", "lease": "30s"}, {"token": "AQ"},
+             {"action": "complete", "response": {"body_base64": "eA=="}}, {"action": "release"},
+             {"choose": "winner"}, {"choose": "loser"}, {"value": "x"}, {"delete": True}]
+    for route in range(8):
+        for more, text in enumerate(texts):
+            yield bytes([route, more % 4]) + json.dumps(text, separators=(",", ":")).encode()
+
+
+def configurations():
+    for path in sorted((ROOT / "deploy").glob("*.yaml")):
+        text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+        yield b"\1" + text.encode()
+    yield (b'\1requests:\n  defaults: {lease: 30s, on_expiry: hold}\n  namespaces:\n    pay: {scope: "home:eu"}\n'
+           b"    mail:\nlimits: {rate: {pay: {per_second: 5, burst: 7}}, value: 64KiB}\n"
+           b"kafka: {properties: {sasl.password: x, linger.ms: 5}}\n")
+    yield b"\0KAFKA_BROKERS=k:1\nHTTP_LISTEN=127.0.0.1:1\nCLUSTER=shop\nNODE_NAME=eu\nKAFKA_PROPERTIES_LINGER_MS=5"
+
+
+SEED_FUNCTIONS = {"record": records, "rows": rows, "token": tokens, "http_head": heads, "json": bodies,
+                  "config": configurations}
 
 
 def main() -> int:
