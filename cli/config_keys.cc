@@ -282,6 +282,9 @@ std::string suggestion(std::string_view path) {
   const Key* nearest = nullptr;
   std::size_t least = 4;  // more than three slips are no slip
   for (const Key& key : keys()) {
+    const std::size_t longer = std::max(path.size(), key.path.size());
+    if (longer - std::min(path.size(), key.path.size()) >= least)
+      continue;  // it takes so many edits at least
     std::size_t edits = edits_between(path, key.path);
     if (edits < least) {
       least = edits;

@@ -37,7 +37,7 @@ std::vector<std::string> split_path(std::string_view path) {
 bool is_section(const std::string& name) {
   if (name == "kafka.properties" || name == "limits.rate" || name == "requests.namespaces") return true;
   return std::any_of(keys().begin(), keys().end(),
-                     [&](const Key& key) { return key.path.starts_with(name + "."); });
+                     [within = name + "."](const Key& key) { return key.path.starts_with(within); });
 }
 
 /// sasl.password of SASL_PASSWORD: no property of librdkafka that may be set has an underscore.

@@ -52,7 +52,8 @@ class Story {
   void everyone_is_ready() {
     chapter("Three regions come up");
     for (const auto& [name, url] : urls_) {
-      until(name + " is ready", [&] { return call("GET", name, "/health/ready").status == 200; });
+      until(name + " is ready",
+            [&, name = name] { return call("GET", name, "/health/ready").status == 200; });
       say(fmt::format("{} is ready at {}", name, url));
     }
   }

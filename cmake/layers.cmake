@@ -5,9 +5,14 @@ target_compile_options(refrain_options INTERFACE -Wall -Wextra -Wpedantic -Wshad
 # g++ 12 reports false maybe-uninitialized and restrict warnings from std::optional and std::string when optimising.
 target_compile_options(refrain_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds -Wno-dangling-pointer -fcoroutines>)
 if(REFRAIN_SANITIZE)
-  target_compile_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE} -fno-omit-frame-pointer -g1)
+  # What is found ends the process: a line in a log fails no test.
+  target_compile_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   target_link_options(refrain_options INTERFACE -fsanitize=${REFRAIN_SANITIZE})
-  target_compile_definitions(refrain_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
+  target_compile_definitions(refrain_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK _GLIBCXX_ASSERTIONS)
+endif()
+if(REFRAIN_FUZZ)
+  # clang 14's check of indirect calls stumbles over coroutines.
+  target_compile_options(refrain_options INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize=function)
 endif()
 
 # refrain_layer(name DEPENDS layer... LIBRARIES lib...): a folder is one static library; DEPENDS are the layers it may include.
@@ -41,8 +46,15 @@ function(refrain_test name)
   endforeach()
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
   target_compile_definitions(${name} PRIVATE REFRAIN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" REFRAIN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if(REFRAIN_SANITIZE STREQUAL "thread")  # see there
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/tsan/c11_threads.cc)
+    set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
+  endif()
+  if(REFRAIN_SANITIZE)
+    math(EXPR arg_TIMEOUT "4 * ${arg_TIMEOUT}")
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")

@@ -54,7 +54,7 @@ void check_newest(const RequestRow* row, const Here& here) {
   if (!row) return;
   auto own = row->claims.find(here.node);
   REFRAIN_ASSERT(own == row->claims.end() || own->second.go < here.at, "a go is newer than the node's last");
-  REFRAIN_ASSERT(!row->outcome || row->outcome->version < Version(here.at, here.node),
+  REFRAIN_ASSERT(!row->outcome || row->outcome->version < (Version{here.at, here.node}),
                  "a decision is newer than every outcome that was applied");
 }
 

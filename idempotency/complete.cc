@@ -114,7 +114,7 @@ Decision<CompleteAnswer> complete(const Row& row, const CompleteCall& call, cons
   auto outcome = make_outcome(outcome_of(attempt.row, *token, terms.rules), call.completion, here);
   if (!outcome) return outcome.error();
   REFRAIN_ASSERT(
-      !attempt.row || !attempt.row->outcome || attempt.row->outcome->version < Version(here.at, here.node),
+      !attempt.row || !attempt.row->outcome || attempt.row->outcome->version < (Version{here.at, here.node}),
       "a decision is newer than every outcome that was applied");
   CompleteAnswer answer{{here.at, here.node}, outcome->completed_at, false, {}};
   return {answer, store::OutcomeOp{call.ns, call.id, std::move(*outcome)}};

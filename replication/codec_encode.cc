@@ -53,7 +53,12 @@ class Encoder {
     return static_cast<std::uint32_t>(out_.names_size() - 1);
   }
   std::uint64_t back(Hlc time) const { return commit_.hlc.value - time.value; }
-  std::int64_t after(WallMs time) const { return (time - commit_.hlc.wall()).count(); }
+  std::int64_t after(WallMs time) const {
+    // Of times that were read from hostile bytes the difference may overflow, which only unsigned numbers
+    // may.
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.value) -
+                                     static_cast<std::uint64_t>(commit_.hlc.wall().value));
+  }
 
   void context(const store::Context& ctx, google::protobuf::RepeatedField<std::uint64_t>& to) {
     for (const auto& [node, hlc] : ctx) {

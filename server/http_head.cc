@@ -153,7 +153,8 @@ std::optional<Error> read_expect(Head& head) {
 /// Looked for in the raw lines, because Beast stops at some encodings before it hands over the header.
 bool has_transfer_encoding(std::string_view raw) {
   constexpr std::string_view name = "\r\ntransfer-encoding:";
-  return !std::ranges::search(raw, name, {}, lower).empty();
+  const auto same = [](char a, char b) { return lower(a) == b; };
+  return std::search(raw.begin(), raw.end(), name.begin(), name.end(), same) != raw.end();
 }
 
 /// Tokens of a comma list, trimmed, lower case.

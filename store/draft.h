@@ -33,7 +33,7 @@ class Draft {
     if (auto found = known.find(key); found != known.end()) return found->second->value;
     auto value = view_.get(family, key);
     if (value) {
-      Batch::Change& row = read_.rows.emplace_back(family, std::string(key), *value);
+      Batch::Change& row = read_.rows.emplace_back(Batch::Change{family, std::string(key), *value});
       known.emplace(row.key, &row);
     }
     return value;
@@ -90,7 +90,7 @@ class Draft {
   std::optional<std::string>& change(Family family, std::string key) {
     Index& index = index_[static_cast<std::size_t>(family)];
     if (auto found = index.find(key); found != index.end()) return found->second->value;
-    Batch::Change& fresh = changes_.emplace_back(family, std::move(key), std::nullopt);
+    Batch::Change& fresh = changes_.emplace_back(Batch::Change{family, std::move(key), std::nullopt});
     index.emplace(fresh.key, &fresh);
     return fresh.value;
   }

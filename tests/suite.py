@@ -52,13 +52,14 @@ class Suite:
         self.logs = build / "test-logs"
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
+        self.prefix = []  # in front of every command
         self.environment = {**os.environ, "REFRAIN_BUILD": str(build), "REFRAIN_PROGRAM": str(build / "refrain")}
 
     def run(self, name: str, command, timeout: int):
         """Runs it with its output here and in the log; (exit code, output). Past `timeout` it is ended."""
         log = self.logs / f"{name}.log"
         process = subprocess.Popen(
-            ["timeout", "--kill-after=30", str(timeout), *map(str, command)],
+            ["timeout", "--kill-after=30", str(timeout), *self.prefix, *map(str, command)],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -92,19 +93,24 @@ class Suite:
         return Outcome(int(code == 0), int(code != 0), [f"clang-format looked at {len(sources)} files"])
 
     def python(self, name: str, script: str, timeout: int, *flags: str) -> Outcome:
-        code, text = self.run(name, [sys.executable, script, *flags], timeout)
+        return self.program(name, [sys.executable, script, *flags], timeout)
+
+    def program(self, name: str, command, timeout: int) -> Outcome:
+        """Whatever ends with `N passed, N failed` or as unittest does."""
+        code, text = self.run(name, command, timeout)
         passed, failed = counts(text) or (int(code == 0), 0)
         closing = [line for line in text.splitlines() if line.strip()][-2:]
         return Outcome(passed, max(failed, int(code != 0)), closing)
 
-    def programs(self) -> Outcome:
-        """ctest; each test of each program counts, and a program that ends without its report is one failure."""
+    def programs(self, *select: str) -> Outcome:
+        """ctest, of all or what `select` says; each test of each program counts, and a program that ends without its
+        report is one failure."""
         results = self.build / "test-results"
         shutil.rmtree(results, ignore_errors=True)
         with KafkaBroker() as broker:
             self.environment["GTEST_OUTPUT"] = f"xml:{results}/"
             self.environment["REFRAIN_TEST_KAFKA"] = broker.bootstrap
-            command = ["ctest", "--test-dir", self.build, "--output-on-failure", "--no-tests=error"]
+            command = ["ctest", "--test-dir", self.build, "--output-on-failure", "--no-tests=error", *select]
             code, text = self.run("ctest", [*command, f"-j{os.cpu_count()}"], 1500)
         self.environment.pop("GTEST_OUTPUT")
         passed = failed = 0
@@ -143,6 +149,25 @@ class Suite:
         }
 
 
+def run_stages(stages) -> int:
+    """Runs {name: stage} in its order, says what came of each and closes with the sum; 1 when anything failed."""
+    summary, passed, failed = [], 0, 0
+    for name, stage in stages.items():
+        print(f"== {name}", flush=True)
+        began = time.monotonic()
+        try:
+            outcome = stage()
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as problem:
+            outcome = Outcome(0, 1, [str(problem)])
+        passed, failed = passed + outcome.passed, failed + outcome.failed
+        took = time.monotonic() - began
+        summary.append(f"{name}: {outcome.passed} passed, {outcome.failed} failed ({took:.0f} s)")
+        summary += [f"    {line}" for line in outcome.closing]
+    with contextlib.suppress(BrokenPipeError):
+        print("\n== closing lines", *summary, "", f"{passed} passed, {failed} failed", sep="\n")
+    return 1 if failed else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
@@ -157,23 +182,8 @@ def main() -> int:
     unknown = set(options.only or []) - set(stages)
     if unknown:
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
-    summary, passed, failed = [], 0, 0
-    for name, stage in stages.items():
-        if options.only and name not in options.only:
-            continue
-        print(f"== {name}", flush=True)
-        began = time.monotonic()
-        try:
-            outcome = stage()
-        except (OSError, RuntimeError, subprocess.CalledProcessError) as problem:
-            outcome = Outcome(0, 1, [str(problem)])
-        passed, failed = passed + outcome.passed, failed + outcome.failed
-        took = time.monotonic() - began
-        summary.append(f"{name}: {outcome.passed} passed, {outcome.failed} failed ({took:.0f} s)")
-        summary += [f"    {line}" for line in outcome.closing]
-    with contextlib.suppress(BrokenPipeError):
-        print("\n== closing lines", *summary, "", f"{passed} passed, {failed} failed", sep="\n")
-    return 1 if failed else 0
+    chosen = {name: stage for name, stage in stages.items() if not options.only or name in options.only}
+    return run_stages(chosen)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The sums at the end of `./dev test` are right, and a runner that breaks off never counts as passed."""
+import datetime
 import pathlib
+import re
 import stat
 import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "fuzz")]
+import run as fuzz  # noqa: E402
 from suite import Suite, counts  # noqa: E402
 
 
@@ -46,6 +50,15 @@ class PythonStageTest(unittest.TestCase):
         self.assertEqual(self.stage("", 1)[:2], (0, 1))
         self.assertEqual(self.stage("3 passed, 2 failed", 1)[:2], (3, 2))
         self.assertEqual(self.stage("3 passed, 0 failed", 0)[:2], (3, 0))
+
+
+class FuzzShareTest(unittest.TestCase):
+    def test_every_fuzzer_that_is_built_has_its_turn_within_a_week(self):
+        built = set(re.findall(r"^refrain_fuzzer\((\w+)", (HERE / "fuzz" / "CMakeLists.txt").read_text(), re.MULTILINE))
+        self.assertEqual(built, set(fuzz.TARGETS) | set(fuzz.PLANTED))
+        week = [fuzz.share_of(datetime.date(2026, 1, day)) for day in range(1, 8)]
+        self.assertEqual(set().union(*week), set(fuzz.TARGETS))
+        self.assertEqual({len(set(share)) for share in week}, {fuzz.SHARE})
 
 
 if __name__ == "__main__":

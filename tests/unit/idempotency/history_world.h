@@ -265,7 +265,7 @@ class World {
   }
   void accepted(Site& site, int run, const Version& version, const std::string& name,
                 const std::string& payload) {
-    const auto& stored = site.row(runs_[run].id)->outcome->outcome;
+    const store::Outcome stored = site.row(runs_[run].id)->outcome->outcome;
     note(site, {Event::Kind::kOutcome,
                 runs_[run].id,
                 run,

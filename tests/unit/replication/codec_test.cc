@@ -83,6 +83,18 @@ RC_GTEST_PROP(Codec, SurvivesDamageBehindAChecksumThatFits, ()) {
   if (decoded.has_value()) RC_ASSERT(decode(encode(decoded->commit, decoded->cluster), "eu").has_value());
 }
 
+TEST(CodecReader, TimesThatNoClockShowsAreWrittenAgainAsTheyCame) {
+  wire::Record record = record_of(a_put("orders", "k", "v"));
+  for (std::int64_t after : {INT64_MAX, INT64_MIN}) {
+    record.mutable_operations(0)->set_expires_after_ms(after);
+    auto decoded = decode(framed(record), "eu");
+    ASSERT_TRUE(decoded.has_value());
+    auto again = decode(encode(decoded->commit, decoded->cluster), "eu");
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ(again->commit, decoded->commit);
+  }
+}
+
 TEST(CodecFrame, EmptyAndForeignBytesAreCorrupt) {
   EXPECT_EQ(reason_of(""), Reason::kCorrupt);
   EXPECT_EQ(reason_of(std::string(40, '\0')), Reason::kCorrupt);
