@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "idempotency/apply.h"
+#include "base/planted.h"
 
 #include <algorithm>
 #include <utility>
@@ -66,6 +67,7 @@ Result<NewDuplicates> apply(Draft& draft, const store::ClaimOp& op, const store:
   bool was_open = has_open_claim(*row);
   Found found;
   join_claim(*row, news, found);
+  if (news.claim.released && REFRAIN_PLANTED(release_deletes_row)) *row = {};
   return write(draft, op.ns, op.id, *row, was_open, found);
 }
 

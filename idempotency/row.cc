@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "idempotency/row.h"
+#include "base/planted.h"
 
 #include <algorithm>
 #include <limits>
@@ -115,11 +116,12 @@ bool join_outcome(RequestRow& row, const store::OutcomeOp& news, const Version& 
   row.seen_until = std::max(row.seen_until, news.outcome.seen_until);
   store::VersionedOutcome incoming{version, news.outcome, commit.incarnation, commit.seq};
   incoming.outcome.body.clear();
-  bool wins = !row.outcome || row.outcome->version < version;
+  bool wins = !row.outcome || (row.outcome->version < version && !REFRAIN_PLANTED(first_outcome_stays));
   if (row.outcome && row.outcome->version != version) {
     const auto& winner = wins ? incoming : *row.outcome;
     const auto& loser = wins ? *row.outcome : incoming;
-    if (ran_twice(loser, winner)) found.push_back(twice(news, loser, winner));
+    if (ran_twice(loser, winner) && !REFRAIN_PLANTED(second_outcome_unlisted))
+      found.push_back(twice(news, loser, winner));
   }
   if (wins) row.outcome = std::move(incoming);
   return wins;

@@ -16,6 +16,7 @@ namespace {
 constexpr const char* kNames[kNodes] = {"eu", "us", "ap"};
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
+constexpr Milliseconds kAnswerTime{5'000};   // of a call, once mended
 constexpr Milliseconds kLook{100};
 
 std::string topic_of(const NodeName& node) {
@@ -43,7 +44,10 @@ World::World(Plan plan, bool print_trace)
     peers_.push_back(
         std::make_unique<SimPeers>(now_, root_.stream(fmt::format("peers {}", kNames[i])), reach));
     Machine::Ties ties{now_, broker_, peers_.back().get(),
-                       [this, i](const store::View& view) { ghost_.look(i, view); },
+                       [this, i](const store::View& view) {
+                         ghost_.look(i, view);
+                         requests_.look(i);
+                       },
                        [this](const std::string& text) { trace(text); }};
     topics_.emplace_back(kNames[i]);
     machines_.push_back(
@@ -74,6 +78,7 @@ Verdict World::run() {
   if (!ended_badly()) disturb();
   mend();
   if (!ended_badly()) agree();
+  if (!ended_badly()) ask_for_responses();
   if (!ended_badly()) check_everything(*this);
   for (const auto& [fault, times] : broker_->fault_counts()) hit("log: " + fault, times);
   return {wrongs_, trace_.hash(), trace_.lines(), branches_};
@@ -206,6 +211,12 @@ bool World::agreed() {
     }
   }
   return true;
+}
+
+void World::ask_for_responses() {
+  clients_->ask_for_responses();
+  if (!run_until(now_ + kAnswerTime, [this] { return clients_->answered(); }) && !ended_badly())
+    wrong("a begin got no answer");
 }
 
 std::string World::disagreement() {

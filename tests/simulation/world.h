@@ -17,6 +17,7 @@
 #include "history.h"
 #include "machine.h"
 #include "plan.h"
+#include "request_truth.h"
 #include "sim_peers.h"
 #include "topic_watch.h"
 #include "trace.h"
@@ -49,6 +50,8 @@ class World {
   replication::MemoryBroker& broker() { return *broker_; }
   Ghost& ghost() { return ghost_; }
   History& history() { return history_; }
+  RequestTruth& requests() { return requests_; }
+  bool topics_whole() const { return topics_whole_; }
   const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
 
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
@@ -81,6 +84,7 @@ class World {
   void agree();
   bool agreed();
   std::string disagreement();
+  void ask_for_responses();
   void ask_for_reports();
   void take_report(Machine& machine, node::StatusReport report);
   void act(const Action& action);
@@ -102,6 +106,7 @@ class World {
   bool mended_ = false;
   Ghost ghost_;
   History history_;
+  RequestTruth requests_{*this};
   std::unique_ptr<Clients> clients_;
   std::map<std::size_t, node::StatusReport> reports_;  // newest of each node
   std::vector<TopicWatch> topics_;
