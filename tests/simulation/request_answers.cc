@@ -293,7 +293,10 @@ void RequestAnswers::refused_token(Machine& machine, const SentToken& token, con
   const store::GoId& go = token.go;
   auto either = [&](auto holds) { return holds(seen.now) || holds(seen.before); };
   bool right = false;
-  if (slug == "wrong_node") {
+  if (slug == "bad_token") {  // where the clock is that far behind
+    right = go.go.wall() > seen.least_time + Milliseconds{500};
+    world_.hit("token: of a time that has not come");
+  } else if (slug == "wrong_node") {
     right = machine.name() != go.node;
   } else if (slug == "completed_differently") {
     right = either([&](const SeenRow& r) { return r.outcome != nullptr && r.outcome->go == go; });
