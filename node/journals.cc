@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
 #include "store/meta.h"
 #include "store/outbox.h"
 
@@ -121,9 +122,15 @@ bool Journals::take(const Moment& now, const NodeName& node, replication::Journa
   } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
     read_members_first_ = true;
   } else if (auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
+    REFRAIN_BRANCH(cursor_lost);
     healed_.push_back(
         {now.wall, fmt::format("journal {}: {}; read again from the log's start", node, rewound->reason)});
   } else if (auto* position = std::get_if<replication::PositionEvent>(&event)) {
+    if (REFRAIN_PLANTED(cursor_before_data)) {
+      store::Draft apart(ledger_.engine());
+      store::Meta::set_cursor(apart, node, position->cursor);
+      (void)ledger_.engine().write(apart.take(), store::Durability::kSynced);
+    }
     store::Meta::set_cursor(ledger_.draft(), node, position->cursor);
     moved_[node] = position->cursor;
   }
@@ -147,7 +154,9 @@ void Journals::heed_gaps(const std::map<Journal, Seq>& gaps) {
   auto ours = gaps.find(ledger_.journal());
   // Below what is kept nothing of ours can fill it.
   auto lowest = ledger_.outbox().stats().lowest;
-  if (ours != gaps.end() && lowest && ours->second >= *lowest) publisher_.republish_from(ours->second);
+  if (ours == gaps.end() || !lowest || ours->second < *lowest) return;
+  REFRAIN_BRANCH(gap_flagged_by_a_peer);
+  publisher_.republish_from(ours->second);
 }
 
 /// Our own topic: made when it is missing, and read to its end before anything is published. Then it is left
@@ -157,6 +166,7 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
   if (!rules.read_own) return;
   std::string kafka = world_.log->health().kafka_cluster_id;
   if (own_end_seen_ && !kafka.empty() && kafka != own_checked_in_) {
+    REFRAIN_BRANCH(kafka_became_another);
     healed_.push_back(
         {now.wall, fmt::format("own journal: Kafka is another cluster ({}) than before ({}); checked again",
                                kafka, own_checked_in_)});
@@ -174,7 +184,10 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
   auto events = own_reader_->poll(kRecordsPerStep, kBytesPerStep, own_facts(now, rules));
   if (own_reader_->stopped_at_limit()) has_more_ = true;
   for (replication::JournalEvent& event : events) take_own(now, event);
-  if (own_reader_->topic_missing()) own_topic_ready_ = false;  // to be made again
+  if (own_reader_->topic_missing()) {
+    REFRAIN_BRANCH(own_topic_missing);
+    own_topic_ready_ = false;  // to be made again
+  }
   if (own_reader_->has_been_at_end() && !own_reader_->parked()) {
     own_end_seen_ = true;
     own_checked_in_ = kafka;

@@ -63,6 +63,8 @@ Result<void> Ledger::reload() {
   if (auto loaded = conflicts_.load(engine_); !loaded) return loaded;
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
+  ++revision_;
+  synced_applied_.clear();
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
   if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
@@ -116,9 +118,10 @@ Result<CommitId> Ledger::append_commit(store::Commit commit) {
     return done.error();
   }
   books_.newest = commit.seq;
+  ++revision_;
   outbox_.append(draft_, commit.seq, bytes);
   new_commits_.push_back({commit.seq, std::move(bytes)});
-  sync_ = true;
+  if (!(commit.tick && REFRAIN_PLANTED(tick_published_unsynced))) sync_ = true;
   return commit.id();
 }
 
@@ -131,6 +134,7 @@ Result<void> Ledger::apply(const store::Commit& commit) {
 
 Result<void> Ledger::perform(const store::Commit& commit) {
   ++commits_in_batch_;
+  ++revision_;
   WallMs now = this->now();
   for (const store::Operation& operation : commit.operations) {
     Result<void> done;
@@ -142,6 +146,7 @@ Result<void> Ledger::perform(const store::Commit& commit) {
       done = apply_request_(draft_, operation, commit, now);
     }
     if (!done) return done;
+    if (commit.node != identity_.node && REFRAIN_PLANTED(half_commit)) break;
   }
   if (commit.tick) {
     store::StoredTick& stored = books_.ticks[commit.journal()];
@@ -178,13 +183,21 @@ Result<void> Ledger::write() {
     return {};
   }
   if (clock_.last() != stored_hlc_) store::Meta::set_hlc(draft_, clock_.last());
-  auto durability =
-      sync_ && !REFRAIN_PLANTED(ack_before_sync) ? store::Durability::kSynced : store::Durability::kBuffered;
+  bool skipped =
+      REFRAIN_PLANTED(ack_before_sync) || (commits_in_batch_ > 1 && REFRAIN_PLANTED(group_ack_before_sync));
+  if (commits_in_batch_ > 1) REFRAIN_BRANCH(several_commits_in_a_batch);
+  auto durability = sync_ && !skipped ? store::Durability::kSynced : store::Durability::kBuffered;
   auto written = engine_.write(draft_.take(), durability);
   if (!written) {
     must_reload_ = written.error().code == Code::kUnknown;
+    if (must_reload_) REFRAIN_BRANCH(write_of_unknown_fate);
+    if (!must_reload_) REFRAIN_BRANCH(write_refused);
     forget_batch();
     return written;
+  }
+  if (sync_) {
+    synced_applied_ = books_.applied;
+    ++revision_;
   }
   stored_hlc_ = clock_.last();
   ++batch_counts_.batches;
@@ -204,7 +217,8 @@ void Ledger::forget_batch() {
   new_commits_.clear();
   broken_.reset();
   sync_ = false;
-  books_ = written_books_;
+  if (!REFRAIN_PLANTED(books_not_restored)) books_ = written_books_;
+  ++revision_;
   identity_ = written_identity_;
   conflicts_.restore(written_conflicts_);
   outbox_.restore(written_outbox_);

@@ -58,6 +58,8 @@ class Ledger {
   const store::Identity& identity() const { return identity_; }
   Journal journal() const { return {identity_.node, identity_.incarnation}; }
   const Books& books() const { return books_; }
+  /// Of books().applied what a synced write has made safe against power cuts since this ledger was loaded.
+  const store::AppliedTable& synced_applied() const { return synced_applied_; }
   store::Draft& draft() { return draft_; }
   store::Engine& engine() { return engine_; }
   const store::ConflictLog& conflicts() const { return conflicts_; }
@@ -123,6 +125,8 @@ class Ledger {
   /// open.
   Result<void> reload();
   std::uint64_t loads() const { return loads_; }  // how often it was read whole
+  /// Another one whenever books() may have changed.
+  std::uint64_t revision() const { return revision_; }
 
  private:
   Ledger(store::Engine& engine, const Config& config, RequestApply apply_request);
@@ -140,6 +144,8 @@ class Ledger {
   store::Outbox outbox_;
   Books books_;
 
+  store::AppliedTable synced_applied_;
+
   // As of the last written batch.
   Books written_books_;
   store::Identity written_identity_;
@@ -154,6 +160,7 @@ class Ledger {
   bool sync_ = false;
   bool must_reload_ = false;
   std::uint64_t loads_ = 0;
+  std::uint64_t revision_ = 0;
   Hlc stored_hlc_;
   WallMs wall_;
 };

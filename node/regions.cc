@@ -86,7 +86,7 @@ Result<std::unique_ptr<Replicator>> Regions::open(const Config& config, const Wo
   if (!cursors) return cursors.error();
   std::unique_ptr<Regions> regions(new Regions(config, world, start, ledger, std::move(*cursors), now));
   if (auto made = regions->make_membership(); !made) return made.error();
-  regions->note_progress(now);
+  regions->note_progress();
   return std::unique_ptr<Replicator>(std::move(regions));
 }
 
@@ -103,7 +103,7 @@ void Regions::read(const Moment& now) {
     if (healed_.size() > kHealedKept) healed_.pop_front();
   }
   expect_journals();
-  note_progress(now);
+  note_progress();
   note_kafka(now);
   if (active()) {
     ledger_.set_synced(
@@ -136,7 +136,7 @@ store::Tick Regions::make_tick(Seq seq, Hlc hlc) const {
   store::Tick tick;
   tick.applied = ledger_.books().applied;
   tick.applied[self_] = {seq, hlc};
-  tick.gaps = journals_.gaps();
+  if (!REFRAIN_PLANTED(gap_not_flagged)) tick.gaps = journals_.gaps();
   tick.lowest_kept = ledger_.outbox().stats().lowest.value_or(seq);
   tick.members_n = membership_->table().n();
   tick.members_hash = membership_->table().hash();
@@ -152,7 +152,7 @@ void Regions::written(const Moment& now, std::vector<NewCommit> commits) {
   }
   journals_.written(now, std::move(commits));
   note_caught_up();
-  note_progress(now);
+  note_progress();
 }
 
 void Regions::not_written() {
@@ -346,8 +346,11 @@ void Regions::note_caught_up() {
   }
 }
 
-void Regions::note_progress(const Moment&) {
+void Regions::note_progress() {
   Seq published = journals_.publisher().published();
+  ProgressSources sources{ledger_.revision(), published, membership_->table().hash(), active()};
+  if (sources == progress_sources_) return;
+  progress_sources_ = sources;
   Seq all = ledger_.books().newest;
   progress_.nodes.clear();
   for (const Journal& journal : membership_->table().active()) {
@@ -395,6 +398,7 @@ void Regions::note_oldest_unsynced() {
 }
 
 bool Regions::covers(const Vector& session) const {
+  if (REFRAIN_PLANTED(session_not_awaited)) return true;
   std::set<NodeName> gone;
   const replication::MembersTable& table = membership_->table();
   Vector have = applied();

@@ -67,9 +67,10 @@ class Regions final : public Replicator {
   JournalRules rules() const;
   replication::IncarnationFacts incarnation_facts(const Journal& journal) const;
   replication::Knowledge knowledge() const {
-    return {membership_->table(), self_, ledger_.books().applied, ledger_.books().ticks};
+    return {membership_->table(), self_, ledger_.books().applied, ledger_.synced_applied(),
+            ledger_.books().ticks};
   }
-  void note_progress(const Moment& now);
+  void note_progress();
   void expect_journals();
   void note_caught_up();
   void note_kafka(const Moment& now);
@@ -96,6 +97,14 @@ class Regions final : public Replicator {
   SteadyNs opened_at_;
   CatchUp catch_up_;
   Progress progress_;
+  struct ProgressSources {  // what it was worked out from
+    std::uint64_t ledger_revision = 0;
+    Seq published;
+    Sha256 members;
+    bool active = false;
+    bool operator==(const ProgressSources&) const = default;
+  };
+  std::optional<ProgressSources> progress_sources_;
   Seq stable_;
   Hlc stable_hlc_;
   std::optional<Seq> void_from_;  // own commits that are to be kept aside

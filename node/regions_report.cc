@@ -325,7 +325,7 @@ void Regions::describe_sync(SyncReport& sync, const Moment& now) const {
   for (const Journal& ended : table.ended()) journals.push_back(ended);
   for (const Journal& reader : table.active()) {
     for (const Journal& journal : journals) {
-      store::Applied applied = replication::shown(knowledge(), reader, journal);
+      store::Applied applied = replication::reached(knowledge(), reader, journal);
       replication::Lag lag = replication::lag(knowledge(), reader, journal);
       SyncCell cell;
       cell.reader = reader.node;

@@ -36,7 +36,10 @@ Decision go(Verdict verdict) {
 
 Decision decide_next(const RecordFacts& record, const IncarnationFacts& incarnation,
                      const ReaderFacts& here) {
-  if (record.hlc.wall() - here.wall > here.max_drift) return park(ParkReason::kClockSkew);
+  if (record.hlc.wall() - here.wall > here.max_drift && !REFRAIN_PLANTED(observe_without_bound)) {
+    REFRAIN_BRANCH(parked_for_clock_skew);
+    return park(ParkReason::kClockSkew);
+  }
   if (record.hlc <= std::max(incarnation.newest_hlc, here.floor)) return park(ParkReason::kClockRegressed);
   return go(Verdict::kApply);
 }
@@ -49,7 +52,8 @@ Decision decide(const RecordFacts& record, const IncarnationFacts& incarnation,
   bool may_write =
       incarnation.state == IncarnationState::kActive || incarnation.state == IncarnationState::kOver;
   if (!may_write) return go(Verdict::kReadMembersFirst);
-  if (record.seq <= incarnation.applied.seq) {
+  if (record.seq <= incarnation.applied.seq && !REFRAIN_PLANTED(apply_duplicates)) {
+    REFRAIN_BRANCH(duplicate_record);
     if (applied_crc && *applied_crc != record.crc) return park(ParkReason::kClonedNode);
     return go(Verdict::kDuplicate);
   }
@@ -57,6 +61,7 @@ Decision decide(const RecordFacts& record, const IncarnationFacts& incarnation,
   bool over = incarnation.state == IncarnationState::kOver;
   if (over && incarnation.limit && record.seq > *incarnation.limit) return go(Verdict::kBeyondEnd);
   bool gap = record.seq > incarnation.applied.seq.next();
+  if (gap) REFRAIN_BRANCH(gap_in_a_journal);
   if (gap && !REFRAIN_PLANTED(apply_behind_gap)) return go(Verdict::kGap);
   return decide_next(record, incarnation, here);
 }

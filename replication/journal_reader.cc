@@ -8,6 +8,7 @@
 
 #include "base/coding.h"
 #include "base/hash.h"
+#include "base/planted.h"
 #include "base/text.h"
 
 namespace refrain::replication {
@@ -163,6 +164,7 @@ void JournalReader::lose_cursor(const std::string& reason, const PollFacts& fact
     reopen_at_ = facts.now + kReopenPause;
   }
   topic_missing_ = true;
+  if (parked_) REFRAIN_BRANCH(unparked);
   if (parked_) unpark();
   skip_.reset();
   behind_gap_.clear();  // offsets of what is no more
@@ -200,6 +202,7 @@ JournalReader::Next JournalReader::take(const ReadEvent& event, const PollFacts&
 
 JournalReader::Next JournalReader::take_record(const Record& record, const PollFacts& facts) {
   if (skip_ && std::exchange(skip_, std::nullopt) == record.offset) {
+    REFRAIN_BRANCH(record_skipped_by_operator);
     ++counts_.skipped;
     return pass(record.offset);
   }
@@ -299,6 +302,7 @@ void JournalReader::flag_gap(const store::Commit& commit, Seq applied, Offset at
   BehindGap& behind = behind_gap_.try_emplace(commit.journal(), BehindGap{at, commit.seq}).first->second;
   behind.highest = std::max(behind.highest, commit.seq);
   if (!commit.tick) return;
+  REFRAIN_BRANCH(tick_behind_a_gap);
   events_.emplace_back(
       GapTickEvent{commit.journal(), commit.seq, commit.tick->gaps, commit.tick->lowest_kept});
 }

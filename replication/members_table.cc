@@ -36,30 +36,20 @@ std::optional<Incarnation> MembersTable::current(const NodeName& node) const {
   return found->second;
 }
 
-namespace {
-
-template <class Wanted>
-std::vector<Journal> journals(const std::map<Incarnation, Member>& members, Wanted wanted) {
-  std::vector<Journal> found;
-  for (const auto& [incarnation, member] : members) {
-    if (wanted(member)) found.push_back({member.node, incarnation});
+void MembersTable::sort_by_state() {
+  active_.clear();
+  joining_.clear();
+  ended_.clear();
+  for (const auto& [incarnation, member] : members_) {
+    Journal journal{member.node, incarnation};
+    if (member.state == MemberState::kActive)
+      active_.push_back(std::move(journal));
+    else if (member.state == MemberState::kJoining)
+      joining_.push_back(std::move(journal));
+    else if (member.active_n != 0)
+      ended_.push_back(std::move(journal));
   }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-}  // namespace
-
-std::vector<Journal> MembersTable::active() const {
-  return journals(members_, [](const Member& m) { return m.state == MemberState::kActive; });
-}
-
-std::vector<Journal> MembersTable::joining() const {
-  return journals(members_, [](const Member& m) { return m.state == MemberState::kJoining; });
-}
-
-std::vector<Journal> MembersTable::ended() const {
-  return journals(members_, [](const Member& m) { return m.state == MemberState::kOver && m.active_n != 0; });
+  for (auto* journals : {&active_, &joining_, &ended_}) std::sort(journals->begin(), journals->end());
 }
 
 bool MembersTable::others_active(Incarnation than) const {
@@ -222,6 +212,7 @@ tl::expected<MembersTable, std::string> count(const MembersTable& table, const L
   if (!refused.empty()) return tl::make_unexpected(std::move(refused));
   next.n_ = entry.n;
   next.hash_ = logged.hash;
+  next.sort_by_state();
   return next;
 }
 

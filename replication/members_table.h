@@ -48,9 +48,11 @@ class MembersTable {
   /// The newest incarnation that the name has had; it may be over.
   std::optional<Incarnation> current(const NodeName& node) const;
 
-  std::vector<Journal> active() const;  // ordered by node name
-  std::vector<Journal> joining() const;
-  std::vector<Journal> ended() const;  // over, and active once: only their journals have an end to agree on
+  // Each ordered by node name.
+  const std::vector<Journal>& active() const { return active_; }
+  const std::vector<Journal>& joining() const { return joining_; }
+  /// Over, and active once: only their journals have an end to agree on.
+  const std::vector<Journal>& ended() const { return ended_; }
   bool others_active(Incarnation than) const;
 
   /// What `by` has said, while it is an active member.
@@ -64,6 +66,7 @@ class MembersTable {
  private:
   friend tl::expected<MembersTable, std::string> count(const MembersTable& table, const LoggedEntry& entry);
   friend class MembersCounting;
+  void sort_by_state();
 
   std::uint64_t n_ = 0;
   Sha256 hash_{};
@@ -71,6 +74,10 @@ class MembersTable {
   std::map<Incarnation, Member> members_;
   std::map<NodeName, Incarnation> current_;
   std::map<Incarnation, std::map<Incarnation, Seq>> words_;  // of -> by -> seq
+  // What members_ says, by state.
+  std::vector<Journal> active_;
+  std::vector<Journal> joining_;
+  std::vector<Journal> ended_;
 };
 
 /// The table after the entry, or why it does not count and is passed over: its n is not the next, it follows

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/membership.h"
+#include "base/planted.h"
 
 #include <fmt/format.h>
 
@@ -132,7 +133,10 @@ MembershipStep Membership::step(const Facts& facts) {
   check_ticks(facts);
   check_directory(facts);
   rebuild(facts);
-  if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) lost_ = false;
+  if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) {
+    REFRAIN_BRANCH(members_log_agreed_again);
+    lost_ = false;
+  }
 
   Mode now = mode();
   auto entry = wanted(now, facts, out);
@@ -189,6 +193,7 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
   }
   log_n_ = counted.size();
   if (log_n_ < known_n()) {
+    REFRAIN_BRANCH(members_log_lost);
     lost_ = true;
     barrier_.reset();
   }

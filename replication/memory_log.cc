@@ -45,7 +45,9 @@ class MemoryAppender final : public Appender {
     send();
     MemoryBroker& broker = *link_->broker;
     std::lock_guard lock(broker.mutex_);
-    if (hangs_ || reports_.empty() || broker.chance(broker.faults_.reports_stall, "reports_stall")) return;
+    if (hangs_ || link_->deaf || reports_.empty() ||
+        broker.chance(broker.faults_.reports_stall, "reports_stall"))
+      return;
     if (reports_.size() > 1 && broker.chance(broker.faults_.reports_reordered, "reports_reordered")) {
       std::swap(reports_[broker.draw(reports_.size())], reports_[broker.draw(reports_.size())]);
     }
@@ -118,7 +120,7 @@ class MemoryReader final : public Reader {
     MemoryBroker& broker = *link_->broker;
     std::lock_guard lock(broker.mutex_);
     if (lost_ || max == 0) return;
-    if (!link_->connected) return say_unreachable(out);
+    if (!link_->hears()) return say_unreachable(out);
     unreachable_ = false;
     broker.some_late_records_arrive();
     MemoryBroker::Topic* topic = broker.find(topic_);
@@ -219,6 +221,14 @@ void MemoryLog::set_connected(bool connected) {
   (*link_->waker)();
 }
 
+void MemoryLog::set_deaf(bool deaf) {
+  {
+    std::lock_guard lock(link_->broker->mutex_);
+    link_->deaf = deaf;
+  }
+  (*link_->waker)();
+}
+
 std::unique_ptr<Appender> MemoryLog::open_appender(const std::string& topic) {
   return std::make_unique<MemoryAppender>(link_, topic);
 }
@@ -246,7 +256,8 @@ std::unique_ptr<Pending<void>> MemoryLog::ensure_topic(const TopicSpec& spec) {
     answer = cut_off();
   } else {
     broker.make(spec.name, spec.retention.count() < 0);
-    if (broker.chance(broker.faults_.done_but_failed, "done_but_failed")) answer = answer_lost();
+    if (link_->deaf || broker.chance(broker.faults_.done_but_failed, "done_but_failed"))
+      answer = answer_lost();
   }
   lock.unlock();
   (*link_->waker)();
@@ -257,7 +268,7 @@ std::unique_ptr<Pending<std::vector<TopicInfo>>> MemoryLog::survey(const std::st
   MemoryBroker& broker = *link_->broker;
   std::unique_lock lock(broker.mutex_);
   Result<std::vector<TopicInfo>> answer;
-  if (!link_->connected) answer = cut_off();
+  if (!link_->hears()) answer = cut_off();
   for (const auto& [name, topic] : broker.topics_) {
     if (answer && name.starts_with(prefix)) answer->push_back({name, topic.end() > 0});
   }
@@ -268,7 +279,7 @@ std::unique_ptr<Pending<std::vector<TopicInfo>>> MemoryLog::survey(const std::st
 
 LogHealth MemoryLog::health() const {
   std::lock_guard lock(link_->broker->mutex_);
-  return {link_->connected, link_->connected ? "" : "the region is cut off",
+  return {link_->hears(), link_->hears() ? "" : "the region is cut off",
           "in-process-" + std::to_string(link_->broker->cluster_)};
 }
 

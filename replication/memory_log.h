@@ -20,6 +20,8 @@ class MemoryLog final : public Log {
   /// False: this node's region is cut off. Appends wait, readers say Unreachable, topic calls fail. Any
   /// thread.
   void set_connected(bool connected);
+  /// True: what this node sends arrives, but nothing comes back: no report, no record, no answer. Any thread.
+  void set_deaf(bool deaf);
 
   std::unique_ptr<Appender> open_appender(const std::string& topic) override;
   std::unique_ptr<Reader> open_reader(const std::string& topic, std::optional<Offset> from) override;
@@ -31,7 +33,9 @@ class MemoryLog final : public Log {
   struct Link {
     std::shared_ptr<MemoryBroker> broker;
     std::shared_ptr<MemoryBroker::Waker> waker;
-    bool connected = true;  // under the broker's lock
+    bool connected = true;  // under the broker's lock, as the next
+    bool deaf = false;
+    bool hears() const { return connected && !deaf; }
   };
 
  private:

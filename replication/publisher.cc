@@ -68,6 +68,7 @@ void Publisher::found_in_topic(Seq up_to) {
 void Publisher::republish_from(Seq first_missing) {
   if (first_missing.value == 0 || first_missing >= next_) return;  // still to be sent anyway
   if (republish_until_ && first_missing >= republish_from_) return;
+  if (!flight_.empty()) REFRAIN_BRANCH(published_again_while_in_flight);
   for (Sent& sent : flight_) sent.counts = false;
   if (published_ >= first_missing) published_at_.reset();
   published_ = std::min(published_, Seq{first_missing.value - 1});
@@ -96,9 +97,14 @@ void Publisher::take_reports(SteadyNs now) {
   for (const DeliveryReport& report : reports_) {
     if (!take(report, now)) return;
   }
-  if (auto reason = appender_->fatal()) return fail(now, *reason);
+  if (auto reason = appender_->fatal()) {
+    REFRAIN_BRANCH(attempt_failed_fatally);
+    return fail(now, *reason);
+  }
   bool overdue = !flight_.empty() && now - progress_at_ > settings_.attempt_timeout;
-  if (overdue) fail(now, "no delivery report within the attempt time-out");
+  if (!overdue) return;
+  REFRAIN_BRANCH(attempt_timed_out);
+  fail(now, "no delivery report within the attempt time-out");
 }
 
 /// False when the attempt failed by it.
@@ -107,12 +113,18 @@ bool Publisher::take(const DeliveryReport& report, SteadyNs now) {
   if (!known) return true;
   Sent& sent = flight_[report.tag - first_tag_];
   if (sent.acknowledged) return true;
+  if (report.error && REFRAIN_PLANTED(resend_only_the_failed)) {
+    auto rows = outbox_(sent.seq, 1, kReadBytes);
+    if (rows && !rows->empty() && appender_->append(report.tag, rows->front().bytes)) return true;
+  }
   if (report.error) {
+    REFRAIN_BRANCH(attempt_failed_by_report);
     fail(now, *report.error);
     return false;
   }
   sent.acknowledged = true;
   sent.at = report.offset;
+  if (report.tag != first_tag_) REFRAIN_BRANCH(acknowledged_out_of_order);
   if (REFRAIN_PLANTED(ack_with_hole))
     for (std::uint64_t tag = first_tag_; tag < report.tag; ++tag)
       flight_[tag - first_tag_].acknowledged = true;
@@ -217,6 +229,7 @@ Result<std::vector<OutboxRow>> Publisher::read_outbox(std::size_t max_count) con
 
 /// What is no longer in the outbox was stable: everyone has it.
 void Publisher::skip_to(Seq first_kept) {
+  REFRAIN_BRANCH(outbox_passed_over);
   REFRAIN_ASSERT(first_kept > next_ && next_ == published_.next(), "only what is stable may be passed over");
   next_ = first_kept;
   published_ = Seq{first_kept.value - 1};

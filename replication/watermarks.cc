@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/watermarks.h"
+#include "base/planted.h"
 
 #include <algorithm>
 #include <utility>
@@ -23,6 +24,10 @@ store::Applied shown_by_all(const Knowledge& known, const Journal& journal) {
   std::optional<store::Applied> least;
   for (const Journal& member : known.table.active()) {
     store::Applied applied = shown(known, member, journal);
+    constexpr std::uint64_t kTakenAsSilent = 10;
+    if (applied.seq.value + kTakenAsSilent < look_up(known.applied, journal).seq.value &&
+        REFRAIN_PLANTED(stable_without_the_silent))
+      continue;
     least = least ? std::min(*least, applied) : applied;
   }
   return least.value_or(store::Applied{});
@@ -34,8 +39,13 @@ bool active_here(const Knowledge& known) {
 
 }  // namespace
 
+store::Applied reached(const Knowledge& known, const Journal& reader, const Journal& journal) {
+  return reader == known.self ? look_up(known.applied, journal) : shown(known, reader, journal);
+}
+
 store::Applied shown(const Knowledge& known, const Journal& reader, const Journal& journal) {
-  if (reader == known.self) return look_up(known.applied, journal);
+  if (reader == known.self)
+    return look_up(REFRAIN_PLANTED(unsynced_counts) ? known.applied : known.synced, journal);
   const PeerTick* tick = newest_tick(known, reader);
   return tick == nullptr ? store::Applied{} : look_up(tick->tick.applied, journal);
 }
@@ -77,6 +87,7 @@ Seq stable_seq(const Knowledge& known, Seq published, Seq before) {
 
 Seq synced_seq(const Knowledge& known, Seq published, Seq before) {
   if (!active_here(known)) return before;
+  if (REFRAIN_PLANTED(synced_when_published)) return std::max(before, published);
   return std::max(before, std::min(published, shown_by_all(known, known.self).seq));
 }
 
@@ -160,7 +171,7 @@ store::Applied last_known(const Knowledge& known, const Journal& journal) {
 
 Lag lag(const Knowledge& known, const Journal& reader, const Journal& journal) {
   store::Applied newest = last_known(known, journal);
-  store::Applied has = shown(known, reader, journal);
+  store::Applied has = reached(known, reader, journal);
   if (has.seq >= newest.seq) return {};
   // Nothing applied at all: how old that is, nobody can say.
   Milliseconds time = has.seq.value == 0 ? Milliseconds{0} : newest.hlc.wall() - has.hlc.wall();

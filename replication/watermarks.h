@@ -26,10 +26,15 @@ struct Knowledge {
   const MembersTable& table;
   const Journal& self;
   const store::AppliedTable& applied;  // own journal too
+  const store::AppliedTable& synced;   // the part of it that is on this disk for good
   const PeerTicks& ticks;
 };
 
-/// What `reader` is known to have applied of `journal`; zeros when nothing is.
+/// What `reader` has applied of `journal`, as far as is known here; zeros when nothing is.
+store::Applied reached(const Knowledge& known, const Journal& reader, const Journal& journal);
+
+/// The part of it that no power cut takes back: what its tick says, or what is synced here. Only this counts
+/// where a node says that a commit is somewhere.
 store::Applied shown(const Knowledge& known, const Journal& reader, const Journal& journal);
 
 /// The journal of an ended incarnation: its end is known and every active member shows it applied.

@@ -67,6 +67,8 @@ Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std:
   std::string row = kv_key(ns, key);
   auto current = decoded(draft.get(Family::kKv, row), ns, key);
   if (!current) return current.error();
+  if (*current && !(*current)->visible(now) && !(*current)->deleted && REFRAIN_PLANTED(expired_loses))
+    current->reset();
   if (!*current) {
     draft.put(Family::kKv, std::move(row), encode(parts));
     return MergeResult{.won = true};
@@ -78,10 +80,15 @@ Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std:
   auto joined = join(incoming, before);
   if (!joined) return MergeResult{.cloned = true};
   result.won = joined->version == incoming.version;
+  if (!result.won) REFRAIN_BRANCH(smaller_version_arrived_late);
   auto conflict = REFRAIN_PLANTED(no_conflict) ? Result<bool>(false)
                                                : conflicts.merged(draft, ns, key, incoming, before, now);
   if (!conflict) return conflict.error();
   result.conflict = *conflict;
+  if (joined->deleted && REFRAIN_PLANTED(delete_forgets)) {
+    draft.remove(Family::kKv, std::move(row));
+    return result;
+  }
   if (*joined != before) draft.put(Family::kKv, std::move(row), encode(*joined));
   return result;
 }
@@ -122,6 +129,9 @@ std::optional<KvRecord> decode_kv(std::string_view bytes) {
 }
 
 bool concurrent(const KvRecord& e, const KvRecord& c) {
+  if (REFRAIN_PLANTED(conflict_by_overwritten))
+    return e.version.node != c.version.node && seen_of(e.ctx, c.version.node) != c.version.hlc &&
+           seen_of(c.ctx, e.version.node) != e.version.hlc;
   return e.version.node != c.version.node &&
          e.version.hlc > std::max(seen_of(c.ctx, e.version.node), c.floor) &&
          c.version.hlc > std::max(seen_of(e.ctx, c.version.node), e.floor);
@@ -132,6 +142,10 @@ std::optional<KvRecord> join(const KvRecord& a, const KvRecord& b) {
       (a.value != b.value || a.deleted != b.deleted || a.expires_at != b.expires_at))
     return std::nullopt;
   bool b_wins = a.version < b.version && !REFRAIN_PLANTED(arrival_wins);
+  if (a.version.hlc == b.version.hlc && a.version != b.version) {
+    REFRAIN_BRANCH(tie_broken_by_node);
+    if (REFRAIN_PLANTED(tie_by_arrival)) b_wins = false;
+  }
   const KvRecord& larger = b_wins ? b : a;
   const KvRecord& smaller = b_wins ? a : b;
   KvRecord joined = larger;

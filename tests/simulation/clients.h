@@ -41,11 +41,18 @@ class Clients {
   Machine* any_machine(Client& client);
 
   void write(Client& client, Machine& machine);
+  void send(Client& client, Machine& machine, node::CommitCall call);
+  void check_conditions(Machine& machine, const std::vector<node::Write>& writes, const CommitId& id);
+  void check_keyed(Machine& machine, const std::string& key, const node::CommitAnswer& answer);
+  void inspect(Client& client, Machine& machine);
+  void resolve_conflict(Client& client, Machine& machine);
+  void scan(Client& client, Machine& machine);
   node::Write one_write(Client& client, const std::string& key);
   void told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
             Result<node::CommitAnswer> answer);
   void read(Client& client, Machine& machine);
-  void check_read(Client& client, Machine& machine, const std::string& ns, const std::string& key);
+  void check_read(Client& client, Machine& machine, const std::string& key,
+                  const std::optional<Version>& before, const std::optional<Version>& got);
   void note_error(const char* call, const Error& error);
   std::string unique(Client& client);
 

@@ -32,16 +32,22 @@ std::vector<GhostWrite> writes_of(const store::Commit& commit) {
   std::vector<GhostWrite> writes;
   for (const store::Operation& operation : commit.operations) {
     if (const auto* put = std::get_if<store::Put>(&operation))
-      writes.push_back({row_of(put->ns, put->key), put->value, 0, {}});
+      writes.push_back({row_of(put->ns, put->key), put->value, put->expires_at, 0, {}});
     if (const auto* del = std::get_if<store::Delete>(&operation))
-      writes.push_back({row_of(del->ns, del->key), std::nullopt, 0, {}});
+      writes.push_back({row_of(del->ns, del->key), std::nullopt, std::nullopt, 0, {}});
   }
   return writes;
 }
 
 }  // namespace
 
-void Ghost::look(std::size_t index, const store::View& view) {
+void Ghost::look(std::size_t index, const store::View& view, bool all_synced) {
+  take_in_new(index, view);
+  GhostNode& node = nodes_[index];
+  if (all_synced && node.durable != node.applied) node.durable = node.applied;
+}
+
+void Ghost::take_in_new(std::size_t index, const store::View& view) {
   auto identity = store::Meta::identity(view);
   auto applied = store::Meta::applied(view);
   if (!identity || !applied || !*identity) return;  // dead, or not born yet
@@ -111,6 +117,27 @@ void Ghost::write_down(const GhostNode& node, const Journal& own, Seq seq, const
     if (known != node.known.end()) write.past = known->second;
   }
   commits_.emplace(id, std::move(ghost));
+  check_hlc(own, seq, commit.hlc);
+}
+
+void Ghost::check_hlc(const Journal& own, Seq seq, Hlc hlc) {
+  CommitId id{own.node, own.incarnation, seq};
+  std::vector<Hlc>& hlcs = hlcs_[own];
+  if (seq.value != hlcs.size() + 1) return;  // made again, after a power cut took the one before
+  if (!hlcs.empty() && hlc <= hlcs.back())
+    wrongs_.push_back(fmt::format("commit {} is not newer than the one before it", format_commit_id(id)));
+  if (hlc <= promised_stable_)
+    wrongs_.push_back(
+        fmt::format("commit {} came to be at or below what was said to be stable", format_commit_id(id)));
+  hlcs.push_back(hlc);
+  newest_[own.node] = hlc;
+}
+
+Seq Ghost::newest_below(const Journal& journal, Hlc hlc) const {
+  auto found = hlcs_.find(journal);
+  if (found == hlcs_.end()) return {};
+  auto first_not = std::ranges::lower_bound(found->second, hlc);
+  return {static_cast<std::uint64_t>(first_not - found->second.begin())};
 }
 
 bool Ghost::take(GhostNode& node, const CommitId& id) {
@@ -129,6 +156,16 @@ void Ghost::merge(GhostNode& node, const GhostCommit& commit) {
     known.insert(write.past);
     known.insert(write.place);
   }
+}
+
+std::map<Version, const GhostWrite*> Ghost::versions(const std::string& row) const {
+  std::map<Version, const GhostWrite*> versions;
+  for (const auto& [id, commit] : commits_) {
+    for (const GhostWrite& write : commit.writes) {
+      if (write.row == row) versions.emplace(commit.version, &write);
+    }
+  }
+  return versions;
 }
 
 std::map<std::string, std::map<Version, const GhostWrite*>> Ghost::versions() const {

@@ -42,6 +42,7 @@ class VersionSet {
 struct GhostWrite {
   std::string row;                   // ns 0x00 key
   std::optional<std::string> value;  // none = deleted
+  std::optional<WallMs> expires_at;  // not visible from then on
   std::size_t place = 0;             // of its version among the row's
   VersionSet past;                   // versions of the row that its writer had seen
 };
@@ -62,6 +63,7 @@ struct GhostNode {
   };
   std::vector<Taken> taken;
   store::AppliedTable applied;
+  store::AppliedTable durable;              // what a power cut would leave of it
   std::map<std::string, VersionSet> known;  // by row: what it merged, and what their writers had seen
 };
 
@@ -70,20 +72,35 @@ class Ghost {
   explicit Ghost(std::size_t nodes) : nodes_(nodes) {}
 
   /// The engine of a node was opened, or has written: takes in what is new, takes back what was lost.
-  void look(std::size_t node, const store::View& view);
+  /// `all_synced`: a power cut now would take nothing.
+  void look(std::size_t node, const store::View& view, bool all_synced);
+
+  /// The newest commit of a journal below an hlc that was ever made.
+  Seq newest_below(const Journal& journal, Hlc hlc) const;
+  /// The newest own commit of a node that was ever made.
+  std::optional<Hlc> newest_of(const NodeName& node) const {
+    auto found = newest_.find(node);
+    return found == newest_.end() ? std::nullopt : std::optional(found->second);
+  }
+  /// Nothing may be committed at or below this any more: some node has said that everybody has everything up
+  /// to there.
+  void promise_stable(Hlc hlc) { promised_stable_ = std::max(promised_stable_, hlc); }
 
   const GhostNode& node(std::size_t node) const { return nodes_[node]; }
   const std::map<CommitId, GhostCommit>& commits() const { return commits_; }
   /// Every version of each key that was ever committed, with its write.
   std::map<std::string, std::map<Version, const GhostWrite*>> versions() const;
+  std::map<Version, const GhostWrite*> versions(const std::string& row) const;
   /// What cannot be, found while looking on.
   const std::vector<std::string>& wrongs() const { return wrongs_; }
 
  private:
+  void take_in_new(std::size_t index, const store::View& view);
   void take_back(GhostNode& node, const store::AppliedTable& applied);
   void take_in(GhostNode& node, const Journal& own, const store::AppliedTable& applied,
                const store::View& view);
   void write_down(const GhostNode& node, const Journal& own, Seq seq, const store::View& view);
+  void check_hlc(const Journal& own, Seq seq, Hlc hlc);
   void merge(GhostNode& node, const GhostCommit& commit);
   bool take(GhostNode& node, const CommitId& id);
 
@@ -91,6 +108,9 @@ class Ghost {
   std::map<CommitId, GhostCommit> commits_;
   std::map<Version, CommitId> minted_;
   std::map<std::string, std::size_t> versions_;  // by row: how many there are
+  std::map<Journal, std::vector<Hlc>> hlcs_;     // by seq - 1, in the order in which they were made
+  std::map<NodeName, Hlc> newest_;
+  Hlc promised_stable_;
   std::vector<std::string> wrongs_;
 };
 

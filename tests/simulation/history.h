@@ -40,6 +40,7 @@ struct RefusedRun {
 
 struct History {
   std::vector<ToldCommit> commits;
+  std::map<std::pair<NodeName, std::string>, CommitId> keyed;  // by node and Idempotency-Key
   std::map<std::string, std::vector<Completion>> completions;  // by request
   std::map<std::string, Sha256> requests;  // every id that was begun, with the payload it should have
   std::map<std::string, int> sends;        // by body: how often that completion was sent

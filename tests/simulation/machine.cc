@@ -21,6 +21,7 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
   auto opened = store::SimEngine::open(disk_);
   if (!opened) return opened.error();
   ties_.looked(**opened);
+  ties_.opened(**opened);
   auto watcher = [this](const store::Batch&, store::Durability, const Result<void>& written,
                         const store::View& view) {
     if (written) ties_.looked(view);
@@ -76,13 +77,16 @@ void Machine::step() {
   Nanoseconds idle = node_->step();
   // Never at the same instant again: a step takes time.
   Nanoseconds least{dice_.between(10'000, 400'000)};
+  if (ties_.now < slow_until_) least += Milliseconds{dice_.between(0, slow_most_.count())};
+  busy_until_ = ties_.now + least;
   steps_at_ = ties_.now + (woken_ ? least : std::max(idle, least));
 }
 
 void Machine::wake() {
   woken_ = true;
   if (!node_ || ties_.now < paused_until_) return;
-  steps_at_ = std::min(steps_at_, ties_.now + Nanoseconds{dice_.between(10'000, 2'000'000)});
+  steps_at_ =
+      std::min(steps_at_, std::max(busy_until_, ties_.now + Nanoseconds{dice_.between(10'000, 2'000'000)}));
 }
 
 }  // namespace refrain::simulation

@@ -23,6 +23,7 @@ class Machine {
     replication::Peers* peers;
     std::function<void(const store::View&)> looked;  // the store was opened or written
     std::function<void(std::string)> say;
+    std::function<void(const store::View&)> opened = [](const store::View&) {};  // before anything changes it
   };
 
   Machine(std::size_t index, node::Config config, bool founder, Dice dice, Ties ties);
@@ -49,6 +50,11 @@ class Machine {
   /// Steps the process and plans its next step.
   void step();
   std::optional<SteadyNs> steps_at() const { return up() ? std::optional(steps_at_) : std::nullopt; }
+  /// Until then each step takes up to `most` longer.
+  void slow_until(SteadyNs until, Milliseconds most) {
+    slow_until_ = until;
+    slow_most_ = most;
+  }
   /// Stands still until then.
   void pause_until(SteadyNs until) { paused_until_ = steps_at_ = until; }
 
@@ -68,7 +74,10 @@ class Machine {
   std::unique_ptr<node::Node> node_;  // after what it uses
   std::uint64_t life_ = 0;
   SteadyNs steps_at_;
+  SteadyNs busy_until_;  // the step before is not over
   SteadyNs paused_until_;
+  SteadyNs slow_until_;
+  Milliseconds slow_most_{0};
   bool woken_ = false;
   bool disk_full_ = false;
 };

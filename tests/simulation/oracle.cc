@@ -70,8 +70,9 @@ void the_largest_version_is_read_everywhere(World& world) {
       if (!got)
         return world.wrong(
             fmt::format("{} cannot read {}: {}", machine.name(), readable(row), got.error().detail));
-      bool right = write->value ? *got && (*got)->version == version && (*got)->value == *write->value
-                                : !got->has_value();
+      bool visible = write->value && (!write->expires_at || *write->expires_at > machine.clock().wall());
+      bool right =
+          visible ? *got && (*got)->version == version && (*got)->value == *write->value : !got->has_value();
       if (!right)
         world.wrong(fmt::format("{} has not {} of {}, but {}", machine.name(), format_version(version),
                                 readable(row), *got ? format_version((*got)->version) : "nothing"));

@@ -115,6 +115,7 @@ void runs_are_listed(World& world, Machine& machine) {
       if (certain && !runs.may_have.contains(go))
         world.wrong(
             fmt::format("{} lists {} of {} as a duplicate", machine.name(), name_of(go), readable(row)));
+      world.hit("duplicates");
       if (certain) world.hit("duplicates: certain");
       if (!certain) world.hit("duplicates: possible");
     }

@@ -10,6 +10,8 @@
 namespace refrain::simulation {
 namespace {
 
+constexpr std::int64_t kLeastCalls = 240;  // of all clients of a world, on average
+
 /// One kind of fault: in how many worlds it is, how often it comes there, and what an action of it may be.
 struct ActKind {
   Act act;
@@ -24,52 +26,89 @@ struct ActKind {
 constexpr ActKind kActKinds[] = {
     {Act::kCrash, "crash", 0.5, 4'000, 4'000, 0, 0},
     {Act::kPowerCut, "power cut", 0.4, 5'000, 4'000, 0, 20},
-    {Act::kKafkaAway, "Kafka away", 0.4, 8'000, 6'000, 0, 0},
-    {Act::kCutOff, "cut off", 0.5, 4'000, 6'000, 0, 0},
     {Act::kPause, "pause", 0.3, 4'000, 2'000, 0, 0},
-    {Act::kSkew, "skew", 0.4, 5'000, 0, -1'500, 1'500},
+    {Act::kKafkaAway, "Kafka away", 0.4, 8'000, 6'000, 0, 0},
+    {Act::kCutOff, "cut off", 0.4, 4'000, 6'000, 0, 0},
+    {Act::kDeaf, "deaf", 0.3, 5'000, 4'000, 0, 0},
+    {Act::kSkew, "skew", 0.3, 5'000, 0, -1'500, 1'500},
     {Act::kSkew, "far skew", 0.1, 8'000, 0, -12'000, 12'000},
+    {Act::kDrift, "drift", 0.2, 6'000, 5'000, -400, 400},
+    {Act::kFreeze, "freeze", 0.15, 7'000, 3'000, 0, 0},
     {Act::kTopicLost, "topic lost", 0.15, 9'000, 0, 0, 0},
     {Act::kTopicCut, "topic cut", 0.15, 6'000, 0, 1, 30},
+    {Act::kTopicFront, "topic front", 0.15, 6'000, 0, 0, 30},
+    {Act::kKafkaReplaced, "Kafka replaced", 0.08, 9'000, 0, 0, 0},
+    {Act::kKafkaMirrored, "Kafka mirrored", 0.05, 9'000, 0, 0, 0},
+    {Act::kForeign, "foreign record", 0.08, 8'000, 0, 0, 0},
+    {Act::kGarbage, "garbage", 0.08, 8'000, 0, 0, 0},
+    {Act::kFlip, "flip", 0.1, 5'000, 0, 1, 10},
     {Act::kSyncFails, "sync fails", 0.2, 6'000, 0, 0, 0},
+    {Act::kWriteFails, "write fails", 0.2, 5'000, 0, 0, 0},
     {Act::kDiskFull, "disk full", 0.15, 9'000, 3'000, 0, 0},
+    {Act::kSlowDisk, "slow disk", 0.15, 7'000, 4'000, 5, 200},
     {Act::kRetryEvents, "retry events", 0.2, 3'000, 0, 0, 0},
 };
 
+using Faults = replication::MemoryFaults;
+
 void draw_actions(const ActKind& kind, Dice dice, Plan& plan) {
-  if (!dice.chance(kind.in_worlds)) return;
   std::int64_t at = 0;
   while ((at += dice.between(1, 2 * kind.mean_pause_ms)) < plan.disturbed.count()) {
-    Action action{Milliseconds{at}, kind.act, static_cast<int>(dice.below(kNodes)), Milliseconds{0}, 0};
+    Action action{Milliseconds{at}, kind.act,
+                  static_cast<int>(dice.below(static_cast<std::uint64_t>(plan.nodes))), Milliseconds{0}, 0};
     if (kind.longest_ms > 0) action.length = Milliseconds{dice.between(10, kind.longest_ms)};
     action.amount = dice.between(kind.amount_low, kind.amount_high);
     plan.actions.push_back(action);
   }
 }
 
-double rate(Dice& dice, double in_worlds, double largest) {
-  return dice.chance(in_worlds) ? largest * static_cast<double>(dice.between(1, 100)) / 100 : 0;
+void draw_some_faults(const Dice& root, Plan& plan) {
+  Dice log = root.stream("log faults");
+  for (const LogFault& fault : log_fault_kinds()) {
+    bool there = log.chance(fault.in_worlds);
+    double share = static_cast<double>(log.between(1, 100)) / 100;
+    if (there) plan.log_faults.*fault.rate = fault.largest * share;
+  }
+  for (const ActKind& kind : kActKinds) {
+    Dice dice = root.stream(kind.name);
+    if (dice.chance(kind.in_worlds)) draw_actions(kind, dice, plan);
+  }
 }
 
-replication::MemoryFaults draw_log_faults(Dice dice) {
-  replication::MemoryFaults faults;
-  faults.record_lost = rate(dice, 0.4, 0.1);
-  faults.written_but_failed = rate(dice, 0.4, 0.1);
-  faults.written_twice = rate(dice, 0.4, 0.2);
-  faults.send_stalls = rate(dice, 0.4, 0.5);
-  faults.reports_stall = rate(dice, 0.4, 0.5);
-  faults.reports_reordered = rate(dice, 0.4, 0.5);
-  faults.appender_hangs = rate(dice, 0.2, 0.01);
-  faults.appender_dies = rate(dice, 0.2, 0.02);
-  faults.arrives_late = rate(dice, 0.3, 0.5);
-  faults.reader_stalls = rate(dice, 0.4, 0.5);
-  faults.reader_rewinds = rate(dice, 0.3, 0.05);
-  faults.answer_stalls = rate(dice, 0.3, 0.5);
-  faults.done_but_failed = rate(dice, 0.2, 0.1);
-  return faults;
+void draw_one_fault(const Dice& root, Plan& plan) {
+  Dice dice = root.stream("which fault");
+  std::size_t which = dice.below(std::size(kActKinds) + log_fault_kinds().size());
+  if (which < std::size(kActKinds))
+    return draw_actions(kActKinds[which], root.stream(kActKinds[which].name), plan);
+  const LogFault& fault = log_fault_kinds()[which - std::size(kActKinds)];
+  plan.log_faults.*fault.rate = fault.largest;
+}
+
+int draw_nodes(Dice& dice) {
+  std::uint64_t hundredth = dice.below(100);
+  return hundredth < 10 ? 2 : hundredth < 70 ? 3 : hundredth < 90 ? 4 : 5;
 }
 
 }  // namespace
+
+const std::vector<LogFault>& log_fault_kinds() {
+  static const std::vector<LogFault> kinds{
+      {"record_lost", &Faults::record_lost, 0.4, 0.1},
+      {"written_but_failed", &Faults::written_but_failed, 0.4, 0.1},
+      {"written_twice", &Faults::written_twice, 0.4, 0.2},
+      {"send_stalls", &Faults::send_stalls, 0.4, 0.5},
+      {"reports_stall", &Faults::reports_stall, 0.4, 0.5},
+      {"reports_reordered", &Faults::reports_reordered, 0.4, 0.5},
+      {"appender_hangs", &Faults::appender_hangs, 0.2, 0.01},
+      {"appender_dies", &Faults::appender_dies, 0.2, 0.02},
+      {"arrives_late", &Faults::arrives_late, 0.3, 0.5},
+      {"reader_stalls", &Faults::reader_stalls, 0.4, 0.5},
+      {"reader_rewinds", &Faults::reader_rewinds, 0.3, 0.05},
+      {"answer_stalls", &Faults::answer_stalls, 0.3, 0.5},
+      {"done_but_failed", &Faults::done_but_failed, 0.2, 0.1},
+  };
+  return kinds;
+}
 
 std::string_view act_name(Act act) {
   for (const ActKind& kind : kActKinds) {
@@ -79,8 +118,10 @@ std::string_view act_name(Act act) {
 }
 
 std::string describe(const Action& action) {
-  return fmt::format("{} node {} for {} ms, {}", act_name(action.act), action.node, action.length.count(),
-                     action.amount);
+  std::string text = fmt::format("{} of {}", act_name(action.act), kNames[action.node]);
+  if (action.length.count() != 0) text += fmt::format(", for {} ms", action.length.count());
+  if (action.amount != 0) text += fmt::format(", {}", action.amount);
+  return text;
 }
 
 Plan draw_plan(std::uint64_t seed) {
@@ -88,14 +129,18 @@ Plan draw_plan(std::uint64_t seed) {
   Dice dice = root.stream("settings");
   Plan plan;
   plan.seed = seed;
-  plan.disturbed = Milliseconds{dice.between(2'000, 12'000)};
+  plan.nodes = draw_nodes(dice);
+  plan.disturbed = Milliseconds{dice.between(2'000, 10'000)};
   plan.window = dice.chance(0.5) ? 10'000 : 1 + dice.below(8);
   plan.clients = static_cast<int>(dice.between(1, 4));
   plan.keys = static_cast<int>(dice.between(1, 6));
-  plan.client_pause = Milliseconds{dice.between(5, 200)};
+  plan.client_pause =
+      Milliseconds{std::min(dice.between(5, 200), plan.disturbed.count() * plan.clients / kLeastCalls)};
   plan.requests = dice.chance(0.7);
-  plan.log_faults = draw_log_faults(root.stream("log faults"));
-  for (const ActKind& kind : kActKinds) draw_actions(kind, root.stream(kind.name), plan);
+  std::uint64_t tenth = dice.below(10);
+  plan.weather = tenth < 1 ? Weather::kCalm : tenth < 3 ? Weather::kOneFault : Weather::kSome;
+  if (plan.weather == Weather::kOneFault) draw_one_fault(root, plan);
+  if (plan.weather == Weather::kSome) draw_some_faults(root, plan);
   std::ranges::stable_sort(plan.actions, {}, &Action::at);
   return plan;
 }

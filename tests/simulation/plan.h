@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A world as drawn from its seed, before anything runs: settings, rates of the log's faults, and a list of
 // actions in order of time. Running a plan draws no actions: the list can be cut down and run again, which is
-// what shrinking does.
+// what shrinking does (shrink.h).
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
@@ -12,20 +13,32 @@
 
 namespace refrain::simulation {
 
-inline constexpr int kNodes = 3;
+inline constexpr std::string_view kNames[] = {"eu", "us", "ap", "sa", "af"};
+inline constexpr int kMostNodes = 5;
 
 enum class Act : std::uint8_t {
-  kCrash,      // the process ends; up again after `length`
-  kPowerCut,   // the machine ends, with it a part of what was not synced (`amount`); up again after `length`
-  kKafkaAway,  // of all nodes
-  kCutOff,     // of one node
-  kPause,      // the process stands still
-  kSkew,       // its wall clock is off by `amount` ms
-  kTopicLost,  // its journal's topic is deleted
-  kTopicCut,   // the newest `amount` records of its journal's topic are lost
-  kSyncFails,  // its next write fails to sync
-  kDiskFull,   //
-  kRetryEvents,  // an operator's word
+  kCrash,       // the process ends; up again after `length`
+  kPowerCut,    // the machine ends, with it a part of what was not synced (`amount`); up again after `length`
+  kPause,       // the process stands still
+  kKafkaAway,   // of all nodes
+  kCutOff,      // of one node
+  kDeaf,        // of one node: what it sends arrives, nothing comes back
+  kSkew,        // its wall clock steps to `amount` ms from the right time
+  kDrift,       // its wall clock gains or loses `amount` thousandths, for `length`
+  kFreeze,      // its wall clock stands still, for `length`
+  kTopicLost,   // its journal's topic is deleted
+  kTopicCut,    // the newest `amount` records of its journal's topic are lost: an unclean leader election
+  kTopicFront,  // the oldest records of its journal's topic are gone, save the newest `amount`: retention
+  kKafkaReplaced,  // another Kafka cluster stands there, empty
+  kKafkaMirrored,  // another Kafka cluster stands there, with the same topics
+  kForeign,        // a record of another cluster appears in its journal's topic
+  kGarbage,        // bytes that are no record appear in its journal's topic
+  kFlip,           // a bit of one of the newest `amount` records of its journal's topic flips
+  kSyncFails,      // its next write fails to sync
+  kWriteFails,     // its next write fails
+  kDiskFull,       //
+  kSlowDisk,       // each of its steps takes up to `amount` ms longer, for `length`
+  kRetryEvents,    // an operator's word
 };
 std::string_view act_name(Act act);
 
@@ -38,8 +51,13 @@ struct Action {
 };
 std::string describe(const Action& action);
 
+/// How much goes wrong in a world.
+enum class Weather : std::uint8_t { kCalm, kOneFault, kSome };
+
 struct Plan {
   std::uint64_t seed = 0;
+  Weather weather = Weather::kSome;
+  int nodes = 3;
   Milliseconds disturbed{0};  // how long faults and clients go on; then all is mended
   std::vector<Action> actions;
   replication::MemoryFaults log_faults;
@@ -50,7 +68,17 @@ struct Plan {
   bool requests = true;
 };
 
-/// The plan of a seed. Each fault is in some worlds and not in others (swarm testing: Groce et al., 2012).
+/// A rate of the log's faults, by name.
+struct LogFault {
+  std::string_view name;
+  double replication::MemoryFaults::*rate;
+  double in_worlds;
+  double largest;
+};
+const std::vector<LogFault>& log_fault_kinds();
+
+/// The plan of a seed. Each fault is in some worlds and not in others (swarm testing: Groce et al., 2012);
+/// some worlds are calm, some have one fault only.
 Plan draw_plan(std::uint64_t seed);
 
 }  // namespace refrain::simulation

@@ -13,6 +13,9 @@ struct PlantedBug {
 
 const std::vector<PlantedBug>& planted_bugs();
 
+/// Names that stand in the product and not in the list, or the other way round.
+std::vector<std::string_view> planted_bugs_that_differ();
+
 /// Switches one bug on (the others off); an empty name switches all off. False when there is none of that
 /// name.
 bool plant(std::string_view name);

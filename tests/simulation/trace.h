@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happened in a world, as lines: hashed always (the same seed must give the same hash), printed when
-// asked for. And counters of rare branches: they show that the worlds provoke what they are there to provoke.
+// asked for.
 #pragma once
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -36,20 +35,6 @@ class Trace {
   bool print_;
   std::uint64_t hash_ = 0xCBF29CE484222325ULL;
   std::uint64_t lines_ = 0;
-};
-
-class Branches {
- public:
-  void hit(const std::string& name, std::uint64_t times = 1) {
-    if (times > 0) counts_[name] += times;
-  }
-  void add(const Branches& other) {
-    for (const auto& [name, times] : other.counts_) hit(name, times);
-  }
-  const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
-
- private:
-  std::map<std::string, std::uint64_t> counts_;
 };
 
 }  // namespace refrain::simulation

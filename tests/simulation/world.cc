@@ -9,15 +9,18 @@
 #include "base/text.h"
 #include "clients.h"
 #include "oracle.h"
+#include "replication/codec.h"
+#include "store/meta.h"
 
 namespace refrain::simulation {
 namespace {
 
-constexpr const char* kNames[kNodes] = {"eu", "us", "ap"};
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
-constexpr Milliseconds kAnswerTime{5'000};   // of a call, once mended
-constexpr Milliseconds kLook{100};
+constexpr Milliseconds kLook{250};
+constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
+constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
+constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
 
 std::string topic_of(const NodeName& node) {
   return "refrain.sim.journal." + node;
@@ -31,25 +34,34 @@ World::World(Plan plan, bool print_trace)
       trace_(print_trace),
       log_dice_(root_.stream("log")),
       broker_(std::make_shared<replication::MemoryBroker>()),
-      cut_off_until_(kNodes),
-      full_until_(kNodes),
-      ghost_(kNodes) {
-  for (std::size_t i = 0; i < kNodes; ++i) {
+      cut_off_until_(nodes()),
+      full_until_(nodes()),
+      deaf_until_(nodes()),
+      clock_wrong_until_(nodes()),
+      clock_was_wrong_(nodes()),
+      ghost_(nodes()),
+      helped_(nodes()),
+      newest_minted_(nodes()) {
+  for (std::size_t i = 0; i < nodes(); ++i) {
     auto reach = [this, i](const std::string& address) -> Machine* {
-      auto found = std::ranges::find(kNames, address);
-      if (found == std::end(kNames) || now_ < cut_off_until_[i]) return nullptr;
-      Machine& other = *machines_[static_cast<std::size_t>(found - kNames)];
+      auto found = std::ranges::find(machines_, address, [](const auto& machine) { return machine->name(); });
+      if (found == machines_.end() || now_ < cut_off_until_[i] || now_ < deaf_until_[i]) return nullptr;
+      Machine& other = **found;
       return other.up() && now_ >= cut_off_until_[other.index()] ? &other : nullptr;
     };
     peers_.push_back(
         std::make_unique<SimPeers>(now_, root_.stream(fmt::format("peers {}", kNames[i])), reach));
-    Machine::Ties ties{now_, broker_, peers_.back().get(),
+    Machine::Ties ties{now_,
+                       broker_,
+                       peers_.back().get(),
                        [this, i](const store::View& view) {
-                         ghost_.look(i, view);
+                         ghost_.look(i, view, machines_[i]->disk().unsynced() == 0);
                          requests_.look(i);
+                         check_clock(i);
                        },
-                       [this](const std::string& text) { trace(text); }};
-    topics_.emplace_back(kNames[i]);
+                       [this](const std::string& text) { trace(text); },
+                       [this, i](const store::View& view) { check_cursors(i, view); }};
+    topics_.emplace_back(NodeName(kNames[i]));
     machines_.push_back(
         std::make_unique<Machine>(i, config_of(i), i == 0, root_.stream(kNames[i]), std::move(ties)));
   }
@@ -62,8 +74,9 @@ World::~World() {
 node::Config World::config_of(std::size_t index) const {
   node::Config config;
   config.cluster = "sim";
-  config.node = {kNames[index], kNames[index], "simulated"};
-  config.http.advertise = kNames[index];
+  std::string name(kNames[index]);
+  config.node = {name, name, "simulated"};
+  config.http.advertise = name;
   config.kafka.brokers = {"simulated"};
   config.publish.window = static_cast<std::uint32_t>(plan_.window);
   config.publish.attempt_timeout = Milliseconds{1'500};
@@ -117,6 +130,7 @@ bool World::next_event(SteadyNs end) {
   now_ = std::max(now_, earliest);
   if (next != nullptr) {
     next->step();
+    hit("world: steps");
     if (auto error = next->node().must_end())
       wrong(fmt::format("{} must end: {}", next->name(), error->detail));
   } else {
@@ -153,8 +167,9 @@ void World::start(Machine& machine) {
 void World::gather() {
   for (auto& machine : machines_) start(*machine);
   auto all_active = [this] {
-    return reports_.size() == kNodes && std::ranges::all_of(reports_, [](const auto& entry) {
-             return std::ranges::count(entry.second.members, "active", &node::MemberReport::state) == kNodes;
+    return reports_.size() == nodes() && std::ranges::all_of(reports_, [this](const auto& entry) {
+             return std::ranges::count(entry.second.members, "active", &node::MemberReport::state) ==
+                    plan_.nodes;
            });
   };
   ask_for_reports();
@@ -175,15 +190,20 @@ void World::disturb() {
 void World::mend() {
   trace("mended from here on");
   mended_ = true;
+  helped_.assign(nodes(), now_);
   if (clients_) clients_->stop();
   broker_->set_faults({}, &log_dice_);
   for (auto& machine : machines_) {
     cut_off_until_[machine->index()] = now_;
-    machine->clock().set_offset(Milliseconds{0});
+    deaf_until_[machine->index()] = now_;
+    machine->clock().mend();
     machine->set_disk_full(false);
+    machine->slow_until(now_, Milliseconds{0});
     machine->pause_until(now_);
     start(*machine);
-    if (machine->up()) machine->log().set_connected(true);
+    if (!machine->up()) continue;
+    machine->log().set_connected(true);
+    machine->log().set_deaf(false);
   }
 }
 
@@ -249,10 +269,9 @@ void World::ask_for_reports() {
 
 void World::take_report(Machine& machine, node::StatusReport report) {
   std::size_t index = machine.index();
-  topics_[index].look(*broker_, topic_of(machine.name()));
-  if (topics_whole_ && report.published > topics_[index].whole(report.incarnation))
-    wrong(fmt::format("{} says published up to {}, but its topic is whole up to {}", machine.name(),
-                      report.published.value, topics_[index].whole(report.incarnation).value));
+  look_at_topic(index);
+  check_claims(machine, report);
+  help_parked(machine, report);
   if (report.breaker.state == "open") hit("reported: breaker open");
   for (const node::ParkedReport& parked : report.sync.parked) hit("reported: parked " + parked.reason);
   auto before = reports_.find(index);
@@ -260,12 +279,123 @@ void World::take_report(Machine& machine, node::StatusReport report) {
   reports_[index] = std::move(report);
 }
 
+/// What stands in a node's topic must be on its disk: else a power cut could make the same version twice.
+void World::look_at_topic(std::size_t index) {
+  Machine& machine = *machines_[index];
+  TopicWatch& topic = topics_[index];
+  topic.look(*broker_, topic_of(machine.name()));
+  for (const auto& [journal, durable] : ghost_.node(index).durable) {
+    if (journal.node == machine.name() && topic.newest(journal.incarnation) > durable.seq)
+      wrong(fmt::format("{} published commit {} before it was synced", machine.name(),
+                        topic.newest(journal.incarnation).value));
+  }
+}
+
+/// What a journal's cursor has passed must be in the data beside it: or a crash has lost it.
+void World::check_cursors(std::size_t index, const store::View& view) {
+  auto cursors = store::Meta::cursors(view);
+  if (!topics_whole_ || !cursors) return;
+  for (const auto& writer : machines_) {
+    auto cursor = cursors->find(writer->name());
+    if (writer->index() == index || cursor == cursors->end()) continue;
+    TopicWatch passed(writer->name());
+    passed.look(*broker_, topic_of(writer->name()), cursor->second.next);
+    for (const auto& [incarnation, seq] : passed.whole()) {
+      if (!ghost_.commits().contains({writer->name(), incarnation, seq})) continue;  // a stranger's
+      const store::AppliedTable& applied = ghost_.node(index).applied;
+      auto found = applied.find({writer->name(), incarnation});
+      if (found == applied.end() || found->second.seq < seq)
+        wrong(fmt::format("{} opened with a cursor past {}'s commit {}, which it has not applied",
+                          machines_[index]->name(), writer->name(), seq.value));
+    }
+  }
+}
+
+/// No node mints versions further ahead of its clock than it may.
+void World::check_clock(std::size_t index) {
+  Machine& machine = *machines_[index];
+  const std::optional<Hlc> newest = ghost_.newest_of(machine.name());
+  if (!newest || *newest == newest_minted_[index]) return;
+  newest_minted_[index] = *newest;
+  Milliseconds ahead = newest->wall() - machine.clock().wall();
+  if (ahead > kMaxDrift)
+    wrong(fmt::format("{} minted a version {} ms ahead of its clock", machine.name(), ahead.count()));
+}
+
+/// A node may say too little of what others have, never too much.
+void World::check_claims(Machine& machine, const node::StatusReport& report) {
+  const NodeName& name = machine.name();
+  if (topics_whole_ && report.published > topics_[machine.index()].whole(report.incarnation))
+    wrong(fmt::format("{} says published up to {}, but its topic is whole up to {}", name,
+                      report.published.value, topics_[machine.index()].whole(report.incarnation).value));
+  if (report.mode != "active") return;
+  std::vector<NodeName> members;
+  for (const node::MemberReport& member : report.members) {
+    if (member.state == "active") members.push_back(member.node);
+  }
+  if (report.synced.value > 0)
+    check_durable({name, report.incarnation, report.synced}, members, name + " says synced");
+  if (report.stable.value > 0)
+    check_durable({name, report.incarnation, report.stable}, members, name + " says stable");
+  auto before = reports_.find(machine.index());
+  bool same_life = before != reports_.end() && before->second.incarnation == report.incarnation;
+  if (same_life && (report.synced < before->second.synced || report.stable < before->second.stable ||
+                    report.stable_time < before->second.stable_time))
+    wrong(fmt::format("{} says less is synced or stable than it said before", name));
+  if (!report.stable_time) return;
+  Hlc stable = Hlc::of(*report.stable_time);  // S itself is not shown, only its milliseconds
+  ghost_.promise_stable({stable.value == 0 ? 0 : stable.value - 1});
+  for (auto& writer : machines_) {
+    for (const auto& [journal, applied] : ghost_.node(writer->index()).applied) {
+      Seq newest = journal.node == writer->name() ? ghost_.newest_below(journal, stable) : Seq{};
+      if (newest.value > 0)
+        check_durable({journal.node, journal.incarnation, newest}, members, name + " says S has passed it");
+    }
+  }
+}
+
+void World::check_durable(const CommitId& commit, const std::vector<NodeName>& nodes,
+                          const std::string& who_says) {
+  for (const auto& machine : machines_) {
+    if (std::ranges::find(nodes, machine->name()) == nodes.end()) continue;
+    const store::AppliedTable& durable = ghost_.node(machine->index()).durable;
+    auto found = durable.find({commit.node, commit.incarnation});
+    if (found == durable.end() || found->second.seq < commit.seq)
+      wrong(fmt::format("{}: {}, but {} has it only up to {} on its disk", who_says, format_commit_id(commit),
+                        machine->name(), found == durable.end() ? 0 : found->second.seq.value));
+  }
+}
+
+std::vector<NodeName> World::names() const {
+  std::vector<NodeName> names;
+  for (const auto& machine : machines_) names.push_back(machine->name());
+  return names;
+}
+
+/// An operator who does what the node says helps: lets it read on, past the record that cannot be read.
+void World::help_parked(Machine& machine, const node::StatusReport& report) {
+  std::size_t index = machine.index();
+  if (report.sync.parked.empty() || now_ - helped_[index] < kHelpEvery) return;
+  helped_[index] = now_;
+  for (const node::ParkedReport& parked : report.sync.parked) {
+    if (parked.reason == "clock_skew") continue;  // goes by itself
+    std::optional<Offset> skip;
+    if (parked.offset) skip = Offset{*parked.offset};
+    trace(fmt::format("an operator resumes {} at {}{}", parked.journal, machine.name(),
+                      skip ? fmt::format(", without offset {}", skip->value) : ""));
+    hit("operator: resume");
+    machine.node().resume_journal(parked.journal, skip,
+                                  answer<void>(machine, [this](const Result<void>& done) {
+                                    if (!done) hit("resume: " + done.error().slug);
+                                  }));
+  }
+}
+
 // ---- faults by plan
 
 void World::act(const Action& action) {
   if (mended_) return;
   Machine& machine = *machines_[static_cast<std::size_t>(action.node)];
-  std::size_t index = machine.index();
   trace(describe(action));
   hit(std::string(act_name(action.act)));
   switch (action.act) {
@@ -273,49 +403,121 @@ void World::act(const Action& action) {
     case Act::kPowerCut:
       return go_down(machine, action);
     case Act::kKafkaAway:
-    case Act::kCutOff:
-      for (auto& other : machines_) {
-        if (action.act == Act::kCutOff && other.get() != &machine) continue;
-        SteadyNs& until = cut_off_until_[other->index()];
-        until = std::max(until, now_ + action.length);
-        other->log().set_connected(false);
-        at(until, [this, &other = *other, until] {
-          if (cut_off_until_[other.index()] <= until) other.log().set_connected(true);
-        });
-      }
+      for (auto& other : machines_) cut_off(*other, action.length);
       return;
+    case Act::kCutOff:
+      return cut_off(machine, action.length);
+    case Act::kKafkaReplaced:
+    case Act::kKafkaMirrored:
+    case Act::kDeaf:
+      return act_on_kafka(machine, action);
+    case Act::kTopicLost:
+    case Act::kTopicCut:
+    case Act::kTopicFront:
+    case Act::kForeign:
+    case Act::kGarbage:
+    case Act::kFlip:
+      return act_on_topic(machine, action);
+    default:
+      return act_on_machine(machine, action);
+  }
+}
+
+void World::cut_off(Machine& machine, Nanoseconds length) {
+  SteadyNs& until = cut_off_until_[machine.index()];
+  until = std::max(until, now_ + length);
+  machine.log().set_connected(false);
+  at(until, [this, &machine, until] {
+    if (cut_off_until_[machine.index()] <= until) machine.log().set_connected(true);
+  });
+}
+
+void World::act_on_kafka(Machine& machine, const Action& action) {
+  std::size_t index = machine.index();
+  if (action.act == Act::kDeaf) {
+    deaf_until_[index] = now_ + action.length;
+    machine.log().set_deaf(true);
+    return after(action.length, [this, &machine] {
+      if (now_ >= deaf_until_[machine.index()]) machine.log().set_deaf(false);
+    });
+  }
+  if (action.act == Act::kKafkaMirrored) return broker_->move_to_mirror();
+  for (std::size_t i = 0; i < nodes(); ++i) look_at_topic(i);
+  topics_whole_ = false;
+  broker_->replace_cluster();
+  for (TopicWatch& topic : topics_) topic.again();
+}
+
+void World::act_on_topic(Machine& machine, const Action& action) {
+  look_at_topic(machine.index());
+  std::string topic = topic_of(machine.name());
+  auto records = broker_->records(topic);
+  auto amount = std::min<std::size_t>(records.size(), static_cast<std::size_t>(action.amount));
+  if (action.act == Act::kForeign) {
+    // As by a node of another cluster that was pointed at this one's Kafka.
+    store::Commit commit;
+    commit.node = machine.name();
+    commit.incarnation = {0xF0F0};
+    commit.seq = {1};
+    commit.hlc = Hlc::of(kEpoch);
+    commit.operations.emplace_back(store::Put{"orders", "k0", "another cluster's", std::nullopt, {}});
+    return broker_->inject(topic, replication::encode(commit, ClusterId{0xF0F0F0F0}));
+  }
+  if (action.act == Act::kGarbage) return broker_->inject(topic, std::string("no record\0\xFF", 11));
+  if (records.empty()) return;
+  topics_whole_ = false;
+  if (action.act == Act::kTopicLost) {
+    broker_->delete_topic(topic);
+    topics_[machine.index()].again();
+  } else if (action.act == Act::kTopicCut) {
+    broker_->truncate_back(topic, records[records.size() - amount].offset);
+    topics_[machine.index()].again();
+  } else if (action.act == Act::kTopicFront) {
+    broker_->truncate_front(topic, {records.back().offset.value + 1 - static_cast<std::int64_t>(amount)});
+  } else {
+    std::size_t which = fault_dice_->below(amount);
+    const replication::Record& record = records[records.size() - 1 - which];
+    broker_->flip_bit(topic, record.offset, fault_dice_->below(record.bytes.size() * 8));
+  }
+}
+
+void World::act_on_machine(Machine& machine, const Action& action) {
+  std::size_t index = machine.index();
+  if (action.act == Act::kSkew || action.act == Act::kDrift || action.act == Act::kFreeze)
+    clock_was_wrong_[index] = true;
+  switch (action.act) {
     case Act::kPause:
       return machine.pause_until(now_ + action.length);
     case Act::kSkew:
       return machine.clock().set_offset(Milliseconds{action.amount});
-    case Act::kTopicLost:
-      topics_whole_ = false;
-      return broker_->delete_topic(topic_of(machine.name()));
-    case Act::kTopicCut: {
-      topics_whole_ = false;
-      std::string topic = topic_of(machine.name());
-      auto records = broker_->records(topic);
-      if (records.empty()) return;
-      auto lost = std::min<std::size_t>(records.size(), static_cast<std::size_t>(action.amount));
-      return broker_->truncate_back(topic, records[records.size() - lost].offset);
-    }
+    case Act::kDrift:
+    case Act::kFreeze:
+      clock_wrong_until_[index] = now_ + action.length;
+      machine.clock().set_drift(action.act == Act::kFreeze ? -1'000 : action.amount);
+      return after(action.length, [this, &machine] {
+        if (now_ >= clock_wrong_until_[machine.index()]) machine.clock().set_drift(0);
+      });
     case Act::kSyncFails:
       return machine.disk().fail_next(store::SimFault::kSyncFails);
+    case Act::kWriteFails:
+      return machine.disk().fail_next(store::SimFault::kWriteFails);
     case Act::kDiskFull:
       full_until_[index] = now_ + action.length;
       machine.set_disk_full(true);
       return after(action.length, [this, &machine] {
         if (now_ >= full_until_[machine.index()]) machine.set_disk_full(false);
       });
-    case Act::kRetryEvents:
+    case Act::kSlowDisk:
+      return machine.slow_until(now_ + action.length, Milliseconds{action.amount});
+    default:
       if (machine.up()) machine.node().retry_events(answer<void>(machine, [](const Result<void>&) {}));
-      return;
   }
 }
 
 void World::go_down(Machine& machine, const Action& action) {
   if (!machine.up()) return;
   if (action.act == Act::kPowerCut) {
+    look_at_topic(machine.index());
     std::size_t unsynced = machine.disk().unsynced();
     hit("power cut with unsynced batches", unsynced > 0 ? 1 : 0);
     machine.power_cut(std::min(unsynced, static_cast<std::size_t>(action.amount)));

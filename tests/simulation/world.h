@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A world: three nodes, a log and some clients, in one thread and a time of its own, from a plan.
+// A world: two to five nodes, a log and some clients, in one thread and a time of its own, from a plan.
 //
 // Course: all nodes become members undisturbed; then faults and clients for as long as the plan says; then
 // everything is mended and the nodes have to agree; then the oracles look. Everything that happens is an
@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "branches.h"
 #include "dice.h"
 #include "ghost.h"
 #include "history.h"
@@ -53,6 +54,9 @@ class World {
   RequestTruth& requests() { return requests_; }
   bool topics_whole() const { return topics_whole_; }
   const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
+  /// Says what is wrong when not all of `nodes` have the commit on their disks, where no power cut takes it.
+  void check_durable(const CommitId& commit, const std::vector<NodeName>& nodes, const std::string& who_says);
+  std::vector<NodeName> names() const;
 
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
   void after(Nanoseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
@@ -70,8 +74,12 @@ class World {
   void hit(const std::string& branch, std::uint64_t times = 1) { branches_.hit(branch, times); }
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
+  bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
+  /// All has been mended: what fails from now on has no excuse.
+  bool mended() const { return mended_; }
 
  private:
+  std::size_t nodes() const { return static_cast<std::size_t>(plan_.nodes); }
   node::Config config_of(std::size_t index) const;
   void start(Machine& machine);
   bool run_until(SteadyNs end, const std::function<bool()>& enough);
@@ -87,8 +95,17 @@ class World {
   void ask_for_responses();
   void ask_for_reports();
   void take_report(Machine& machine, node::StatusReport report);
+  void check_claims(Machine& machine, const node::StatusReport& report);
+  void help_parked(Machine& machine, const node::StatusReport& report);
+  void look_at_topic(std::size_t index);
+  void check_cursors(std::size_t index, const store::View& view);
+  void check_clock(std::size_t index);
   void act(const Action& action);
   void go_down(Machine& machine, const Action& action);
+  void act_on_kafka(Machine& machine, const Action& action);
+  void act_on_topic(Machine& machine, const Action& action);
+  void act_on_machine(Machine& machine, const Action& action);
+  void cut_off(Machine& machine, Nanoseconds length);
 
   const Plan plan_;
   const Dice root_;
@@ -103,6 +120,9 @@ class World {
   std::vector<std::unique_ptr<Machine>> machines_;
   std::vector<SteadyNs> cut_off_until_;
   std::vector<SteadyNs> full_until_;
+  std::vector<SteadyNs> deaf_until_;
+  std::vector<SteadyNs> clock_wrong_until_;
+  std::vector<bool> clock_was_wrong_;
   bool mended_ = false;
   Ghost ghost_;
   History history_;
@@ -110,7 +130,9 @@ class World {
   std::unique_ptr<Clients> clients_;
   std::map<std::size_t, node::StatusReport> reports_;  // newest of each node
   std::vector<TopicWatch> topics_;
-  bool topics_whole_ = true;  // no record was lost that Kafka had acknowledged
+  bool topics_whole_ = true;      // no record was lost or spoiled that Kafka had acknowledged
+  std::vector<SteadyNs> helped_;  // when an operator last helped a node's parked journals
+  std::vector<Hlc> newest_minted_;
   std::multimap<SteadyNs, std::function<void()>> timers_;
   std::vector<std::function<void()>> deferred_;
 };

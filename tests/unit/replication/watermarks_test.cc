@@ -22,6 +22,7 @@ struct Seen {
   History history = three_members();
   Journal self = kEu;
   store::AppliedTable applied;
+  std::optional<store::AppliedTable> synced;  // none = all of it
   PeerTicks ticks;
 
   static store::Applied at(std::uint64_t seq) { return {{seq}, Hlc::of({static_cast<std::int64_t>(seq)})}; }
@@ -35,7 +36,7 @@ struct Seen {
   void all_have(const Journal& journal, std::uint64_t seq) {
     for (const Journal& member : history.table().active()) has(member, journal, seq);
   }
-  Knowledge known() const { return {history.table(), self, applied, ticks}; }
+  Knowledge known() const { return {history.table(), self, applied, synced.value_or(applied), ticks}; }
 };
 
 Seen all_at(std::uint64_t seq) {
@@ -50,6 +51,17 @@ TEST(Stable, IsWhatEveryActiveMemberShows) {
   seen.has(kAp, kUs, 4);
   EXPECT_EQ(stable_seq(seen.known(), {10}, {0}), Seq{7});
   EXPECT_EQ(stable_hlc(seen.known(), {}), Hlc::of({4}));
+}
+
+TEST(Stable, WhatIsAppliedHereButNotSyncedCountsAsLacking) {
+  Seen seen = all_at(10);
+  seen.synced = seen.applied;
+  seen.applied[kUs] = Seen::at(12);
+  seen.has(kUs, kUs, 12);
+  seen.has(kAp, kUs, 12);
+  EXPECT_EQ(holders(seen.known(), {kUs.node, kUs.incarnation, {11}}).lacks, std::vector<NodeName>{kEu.node});
+  EXPECT_EQ(stable_hlc(seen.known(), {}), Hlc::of({10}));
+  EXPECT_EQ(lag(seen.known(), kEu, kUs).commits, 0U);  // it can be read here
 }
 
 TEST(Stable, AMemberThatWasNeverHeardHoldsAll) {
