@@ -152,8 +152,13 @@ void RequestAnswers::refused_begin(Machine& machine, const std::string& row, con
                                    const Error& error) {
   Sight seen = sight(machine, row);
   auto either = [&](auto holds) { return holds(seen.now) || holds(seen.before); };
+  auto has = [&](auto wanted) { return world_.requests().has_event(machine.index(), row, wanted); };
   if (error.slug == "fingerprint_mismatch") {
-    if (!either([&](const SeenRow& r) { return binds_another(r, fingerprint, seen.least_time); }))
+    bool within = has([&](const RequestEvent& e) {
+      return e.is_claim() && e.claim.fingerprint != kept_part(fingerprint) &&
+             world_.requests().in_newest_batch(machine.index(), e);
+    });
+    if (!within && !either([&](const SeenRow& r) { return binds_another(r, fingerprint, seen.least_time); }))
       wrong(machine, row, "the right payload was refused");
     return;
   }
@@ -166,7 +171,10 @@ void RequestAnswers::refused_begin(Machine& machine, const std::string& row, con
   auto any_outcome = [](const SeenRow& r) { return r.outcome != nullptr; };
   bool right = true;
   if (error.slug == "request_in_progress") {
-    right = either(any_open) || seen.now.claims.size() > seen.before.claims.size();
+    // It may have ended within the same batch.
+    right = either(any_open) || has([&](const RequestEvent& e) {
+              return e.gives_claim() && world_.requests().in_newest_batch(machine.index(), e);
+            });
   } else if (error.slug == "outcome_unknown") {
     right = either(any_held);
   } else if (error.slug == "wrong_node") {
@@ -303,7 +311,9 @@ void RequestAnswers::refused_token(Machine& machine, const SentToken& token, con
   } else if (slug == "already_completed") {
     right = either([](const SeenRow& r) { return r.outcome != nullptr; });
   } else if (slug == "released") {
-    right = either([&](const SeenRow& r) { return has_token(r, go) && r.claims.at(go.node).released; });
+    right = world_.requests().has_event(machine.index(), token.row, [&](const RequestEvent& e) {
+      return e.kind == RequestEvent::Kind::kRelease && e.go == go;
+    });
   } else if (slug == "superseded") {
     right = is_short_lived(token.row) || either([&](const SeenRow& r) {
               return took_over(r, go) || (go.node != machine.name() && !has_token(r, go));

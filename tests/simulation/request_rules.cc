@@ -72,9 +72,11 @@ std::string go(const Case& of) {
 /// Why a token can do nothing any more; `own` is its claim.
 std::string token_over(const Case& of, const SeenClaim* own) {
   if (of.seen.done(of.now)) return fmt::format("{} has completed", name_of(of.seen.outcome->go));
-  if (of.seen.superseded(of.event.go)) return "another node's claim took over";
+  // Where the claim's time is over, nothing is left of it that a later one could have seen.
+  bool may_be_gone = of.short_lived && of.event.commit.node != of.event.go.node;
+  if (of.seen.superseded(of.event.go) && !may_be_gone) return "another node's claim took over";
   auto newest = of.seen.claims.find(of.event.go.node);
-  if (newest != of.seen.claims.end() && newest->second.given->go.go > of.event.go.go)
+  if (!may_be_gone && newest != of.seen.claims.end() && newest->second.given->go.go > of.event.go.go)
     return "a later claim of its node took over";
   if (own != nullptr && own->released) return "it was released";
   return {};

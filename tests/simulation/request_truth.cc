@@ -226,6 +226,21 @@ SeenRow RequestTruth::before_at(std::size_t node, const std::string& row) const 
   return see(this->row(row), had);
 }
 
+bool RequestTruth::has_event(std::size_t node, const std::string& row,
+                             const std::function<bool(const RequestEvent&)>& wanted) const {
+  Had had = had_now(node);
+  return std::ranges::any_of(
+      this->row(row), [&](const RequestEvent& event) { return had.has(event.commit) && wanted(event); });
+}
+
+bool RequestTruth::in_newest_batch(std::size_t node, const RequestEvent& event) const {
+  const CommitId& newest = nodes_[node].newest_taken;
+  bool own = event.commit.node == world_.machine(node).name() &&
+             event.commit.incarnation == journal_of(node).incarnation;
+  return own && newest.node == event.commit.node && nodes_[node].before_batch &&
+         event.commit.seq > *nodes_[node].before_batch;
+}
+
 WallMs RequestTruth::least_time(std::size_t node) const {
   WallMs time = world_.machine(node).clock().wall();
   for (const auto& [journal, applied] : world_.ghost().node(node).applied)

@@ -4,6 +4,7 @@
 // from those events alone: of the product it uses what is on the wire, nothing of idempotency/. Each decision
 // is judged by the rules as soon as it is on a disk.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -98,6 +99,10 @@ class RequestTruth {
   SeenRow now_at(std::size_t node, const std::string& row) const;
   SeenRow before_at(std::size_t node, const std::string& row) const;
   Had had_now(std::size_t node) const;
+  /// The node has such an event of the row: also one that was followed by another within its newest batch.
+  bool has_event(std::size_t node, const std::string& row,
+                 const std::function<bool(const RequestEvent&)>& wanted) const;
+  bool in_newest_batch(std::size_t node, const RequestEvent& event) const;
   /// No later than what the node takes for now.
   WallMs least_time(std::size_t node) const;
   /// Journals whose ends at this node's start it has not passed.

@@ -237,6 +237,7 @@ void World::ask_for_responses() {
   clients_->ask_for_responses();
   if (!run_until(now_ + kAnswerTime, [this] { return clients_->answered(); }) && !ended_badly())
     wrong("a begin got no answer");
+  if (!ended_badly()) agree();  // on what calls that still stood in line have written
 }
 
 std::string World::disagreement() {
