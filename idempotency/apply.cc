@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "idempotency/apply.h"
-#include "base/planted.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "idempotency/requests.h"
 #include "idempotency/row.h"
 
@@ -20,6 +20,7 @@ Result<RequestRow> row_for(Draft& draft, const std::string& ns, const std::strin
   if (!row) return row.error();
   if (!*row) return RequestRow{};
   if (!is_over(**row, at)) return std::move(**row);
+  REFRAIN_BRANCH(row_was_over);
   if ((*row)->outcome) store::remove_response(draft, ns, id, (*row)->outcome->version);
   store::mark_open(draft, ns, id, false);
   return RequestRow{};

@@ -83,6 +83,7 @@ struct Attempt {
     if (claim) return std::nullopt;
     bool gave_it = token.go.node == here.node && token.incarnation == here.incarnation;
     if (gave_it || !call.completion.effects.empty()) return superseded_error("The claim is no longer known.");
+    REFRAIN_BRANCH(complete_before_its_claim);
     return std::nullopt;  // it has not arrived here yet
   }
 };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "idempotency/row.h"
-#include "base/planted.h"
 
 #include <algorithm>
 #include <limits>
 #include <tuple>
+
+#include "base/planted.h"
 
 namespace refrain::idempotency {
 namespace {
@@ -100,6 +101,7 @@ void join_claim(RequestRow& row, const store::ClaimOp& news, Found& found) {
     for (const auto& [node, claim] : row.claims) {
       GoId other{node, claim.go};
       if (node != news.node && met_unseen(go, news.claim, other, claim)) {
+        REFRAIN_BRANCH(claims_met_unseen);
         found.push_back(possible(news, other, go));
       }
     }
@@ -118,6 +120,7 @@ bool join_outcome(RequestRow& row, const store::OutcomeOp& news, const Version& 
   incoming.outcome.body.clear();
   bool wins = !row.outcome || (row.outcome->version < version && !REFRAIN_PLANTED(first_outcome_stays));
   if (row.outcome && row.outcome->version != version) {
+    REFRAIN_BRANCH(outcomes_met);
     const auto& winner = wins ? incoming : *row.outcome;
     const auto& loser = wins ? *row.outcome : incoming;
     if (ran_twice(loser, winner) && !REFRAIN_PLANTED(second_outcome_unlisted))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "idempotency/state.h"
-#include "base/planted.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
+#include "base/planted.h"
 #include "idempotency/row.h"
 
 namespace refrain::idempotency {

@@ -116,6 +116,7 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
   if (claim.attempt != go.attempt || claim.lease_until != go.lease_until || claim.hold != hold ||
       claim.fingerprint != kept_part(sent.call.fingerprint))
     wrong(machine, sent.row, "the go does not say what is on the disk");
+  count_takeovers(*event, sent.row);
   for (const NodeName& node : world_.requests().not_caught_up(machine.index())) {
     if (std::ranges::find(go.behind, node) == go.behind.end())
       wrong(machine, sent.row, "a go before what " + node + " had decided at the start was read");
@@ -124,6 +125,20 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
   for (const auto& [node, hlc] : machine.node().applied()) {
     if (sent.call.max_lag && node != machine.name() && wall - hlc.wall() > *sent.call.max_lag)
       wrong(machine, sent.row, fmt::format("a go although {} is further behind than allowed", node));
+  }
+}
+
+/// Whose leases had lapsed when a go was given.
+void RequestAnswers::count_takeovers(const RequestEvent& go, const std::string& row) {
+  Journal own{go.commit.node, go.commit.incarnation};
+  Had had{go.had, own, Seq{go.commit.seq.value - 1}};
+  SeenRow seen = see(world_.requests().row(row), had);
+  for (const SeenClaim* claim : seen.open_claims(go.hlc.wall())) {
+    bool ours = claim->given->commit.node == go.commit.node;
+    Lapsed over = lapsed(*claim, go.commit.node, had, go.hlc.wall());
+    if (over == Lapsed::kMaybe) world_.hit("begin: go, after a silent node's lease");
+    if (over == Lapsed::kYes)
+      world_.hit(ours ? "begin: go, after an own lease" : "begin: go, after another's lease");
   }
 }
 
@@ -215,6 +230,12 @@ void RequestAnswers::completed(Machine& machine, const SentToken& token, const C
   world_.hit(answer->replayed ? "complete: again" : "complete: done");
   if (token.foreign) return wrong(machine, row, "a token of another request completed it");
   if (machine.name() != token.go.node) world_.hit("complete: done at another node");
+  SeenRow now = world_.requests().now_at(machine.index(), row);
+  if (machine.name() != token.go.node && !has_token(now, token.go))
+    world_.hit("complete: done before its claim came");
+  if (has_token(now, token.go) &&
+      now.claims.at(token.go.node).lease_until <= world_.requests().least_time(machine.index()))
+    world_.hit("complete: done after its lease");
   const RequestEvents& events = world_.requests().row(row);
   auto event = std::ranges::find_if(events, [&](const RequestEvent& e) {
     return e.commit == answer->commit && e.kind == RequestEvent::Kind::kOutcome;
@@ -269,6 +290,13 @@ void RequestAnswers::renewed(Machine& machine, const SentToken& token,
     if (!noted("renew", machine, token.row, answer.error())) refused_token(machine, token, answer.error());
     return;
   }
+  if (answer->commit.seq.value != 0) {
+    const RequestEvents& events = world_.requests().row(token.row);
+    auto before =
+        std::ranges::find_if(events, [&](const RequestEvent& e) { return e.go == token.go && e.is_claim(); });
+    if (before != events.end() && before->claim.lease_until <= world_.requests().least_time(machine.index()))
+      world_.hit("renew: done after its first lease");
+  }
   world_.hit("renew: " + std::string(answer->commit.seq.value == 0 ? "as long already" : "done"));
   if (token.foreign) return wrong(machine, token.row, "a token of another request renewed it");
   SeenRow seen = world_.requests().now_at(machine.index(), token.row);
@@ -316,6 +344,7 @@ void RequestAnswers::refused_token(Machine& machine, const SentToken& token, con
     });
   } else if (slug == "superseded") {
     right = is_short_lived(token.row) || either([&](const SeenRow& r) {
+              if (r.superseded(go)) world_.hit("token: another node took over");
               return took_over(r, go) || (go.node != machine.name() && !has_token(r, go));
             });
   }

@@ -52,6 +52,7 @@ class RequestAnswers {
   void wrong(Machine& machine, const std::string& row, const std::string& what);
   bool noted(const char* call, Machine& machine, const std::string& row, const Error& error);
   void go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer);
+  void count_takeovers(const RequestEvent& go, const std::string& row);
   void replay(Machine& machine, const std::string& row, const node::StoredResponse& response);
   void refused_begin(Machine& machine, const std::string& row, const Sha256& fingerprint, const Error& error);
   void payload(Machine& machine, const std::string& row, const Sha256& fingerprint, const Sight& sight);

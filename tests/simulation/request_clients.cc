@@ -193,7 +193,7 @@ void RequestClients::run(Client& client, Machine& machine, const node::BeginCall
   tokens_.push_back(shared);
   if (tokens_.size() > kTokensKept) tokens_.pop_front();
   Milliseconds work{dice.between(0, dice.chance(habits_.long_work) ? 4'000 : 300)};
-  if (dice.chance(0.2)) renew_at(client, shared, Milliseconds{dice.between(0, work.count())});
+  while (dice.chance(0.3)) renew_at(client, shared, Milliseconds{dice.between(0, 2 * work.count() + 500)});
   world_.after(work, [this, &client, shared] { end(client, shared); });
 }
 
@@ -306,7 +306,7 @@ void RequestClients::misuse(Client& client, Machine& machine) {
     completion.go = held->go;
   }
   std::uint64_t what = dice.below(10);
-  if (what < 6) {
+  if (what < 5) {
     send_complete(client, machine, token, held->token, completion, [](bool) {});
   } else if (what < 8) {
     std::optional<Milliseconds> lease;
