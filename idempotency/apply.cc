@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "idempotency/requests.h"
 #include "idempotency/row.h"
 
@@ -19,6 +20,7 @@ Result<RequestRow> row_for(Draft& draft, const std::string& ns, const std::strin
   if (!row) return row.error();
   if (!*row) return RequestRow{};
   if (!is_over(**row, at)) return std::move(**row);
+  REFRAIN_BRANCH(row_was_over);
   if ((*row)->outcome) store::remove_response(draft, ns, id, (*row)->outcome->version);
   store::mark_open(draft, ns, id, false);
   return RequestRow{};
@@ -66,6 +68,7 @@ Result<NewDuplicates> apply(Draft& draft, const store::ClaimOp& op, const store:
   bool was_open = has_open_claim(*row);
   Found found;
   join_claim(*row, news, found);
+  if (news.claim.released && REFRAIN_PLANTED(release_deletes_row)) *row = {};
   return write(draft, op.ns, op.id, *row, was_open, found);
 }
 

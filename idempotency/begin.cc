@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/planted.h"
 #include "idempotency/decide.h"
 #include "idempotency/row.h"
 #include "idempotency/token.h"
@@ -25,7 +26,7 @@ Claim make_claim(const RequestRow* row, const BeginCall& call, const Terms& term
   claim.seen_ttl = call.seen_ttl.value_or(terms.rules.seen_ttl);
   claim.response_ttl = std::min(terms.rules.response_ttl, claim.seen_ttl);
   claim.hold = call.on_expiry.value_or(terms.rules.on_expiry) == OnExpiry::kHold;
-  claim.attempt = largest_attempt(row) + 1;
+  claim.attempt = REFRAIN_PLANTED(attempts_forgotten) ? 1 : largest_attempt(row) + 1;
   claim.seen = seen_claims(row, here.node);
   claim.token_bits = call.token_bits;
   claim.fingerprint = kept_part(call.fingerprint);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/planted.h"
 #include "idempotency/decide.h"
 #include "idempotency/row.h"
 #include "idempotency/token.h"
@@ -46,7 +47,8 @@ struct Attempt {
     if (!has_live_outcome(row, here.now()) || row->outcome->outcome.go != token.go) return std::nullopt;
     const Version& version = row->outcome->version;
     const store::Outcome& outcome = row->outcome->outcome;
-    if (outcome.content_hash == content_hash(call.completion.response, call.completion.effects)) {
+    if (REFRAIN_PLANTED(content_not_compared) ||
+        outcome.content_hash == content_hash(call.completion.response, call.completion.effects)) {
       return CompleteAnswer{version, outcome.completed_at, true, row->outcome->commit()};
     }
     return conflict("completed_differently",
@@ -58,7 +60,7 @@ struct Attempt {
     if (too_old(row, token, rules, here.now())) {
       return superseded_error("The token is older than the request is remembered.");
     }
-    if (has_live_outcome(row, here.now())) {
+    if (has_live_outcome(row, here.now()) && !REFRAIN_PLANTED(replay_of_other)) {
       return refuse(already_completed_error(), row->outcome->outcome);
     }
     if (has_dead_outcome_after(row, token.go, here.now())) {
@@ -67,7 +69,7 @@ struct Attempt {
       if (outcome.go == token.go) return error;
       return refuse(std::move(error), outcome);
     }
-    if (auto next = successor(row, token)) {
+    if (auto next = successor(row, token); next && !REFRAIN_PLANTED(superseded_accepted)) {
       Error error = superseded_error(next->ran ? "A later claim took over." : "An operator released it.");
       if (!next->ran) return error;
       return refuse(std::move(error), next->go, std::nullopt);
@@ -77,10 +79,11 @@ struct Attempt {
 
   std::optional<Decision<CompleteAnswer>> gone() const {
     const Claim* claim = claim_of(row, token.go);
-    if (claim && claim->released) return released_error();
+    if (claim && claim->released && !REFRAIN_PLANTED(released_accepted)) return released_error();
     if (claim) return std::nullopt;
     bool gave_it = token.go.node == here.node && token.incarnation == here.incarnation;
     if (gave_it || !call.completion.effects.empty()) return superseded_error("The claim is no longer known.");
+    REFRAIN_BRANCH(complete_before_its_claim);
     return std::nullopt;  // it has not arrived here yet
   }
 };

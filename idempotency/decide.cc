@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/planted.h"
 #include "base/text.h"
 #include "idempotency/row.h"
 
@@ -68,7 +69,8 @@ std::optional<Error> not_ours(const Scope& scope, const Here& here) {
     return invalid("not_in_this_version",
                    "Scope global is not in this version. Give the namespace the scope local or home:NODE.");
   }
-  if (scope.kind == Scope::Kind::kHome && scope.home != here.node) return wrong_node(scope.home, here);
+  bool elsewhere = scope.kind == Scope::Kind::kHome && scope.home != here.node;
+  if (elsewhere && !REFRAIN_PLANTED(home_goes_elsewhere)) return wrong_node(scope.home, here);
   return std::nullopt;
 }
 
@@ -101,7 +103,7 @@ std::uint32_t largest_attempt(const RequestRow* row) {
 
 store::Context seen_claims(const RequestRow* row, const NodeName& node) {
   store::Context seen;
-  if (!row) return seen;
+  if (!row || REFRAIN_PLANTED(claims_seen_forgotten)) return seen;
   for (const auto& [other, claim] : row->claims) {
     if (other != node) seen[other] = claim.go;
   }
@@ -162,13 +164,15 @@ std::optional<Successor> successor(const RequestRow* row, const Token& token) {
 
 std::optional<Result<Replay>> held(const RequestRow* row, const Standing& standing, const Sha256& fingerprint,
                                    const Scope& scope, const Here& here) {
-  if (row && !fingerprint_fits(*row, standing, kept_part(fingerprint))) return mismatch_error();
+  bool mismatch = row && !fingerprint_fits(*row, standing, kept_part(fingerprint));
+  if (mismatch && !REFRAIN_PLANTED(fingerprint_checked_last)) return mismatch_error();
   if (standing.state == State::kCompleted || standing.state == State::kSeen) {
     return replay(*row->outcome, standing.state);
   }
   if (auto elsewhere = not_ours(scope, here)) return *elsewhere;
   if (standing.state == State::kRunning) return in_progress_error(standing, here);
   if (standing.state == State::kUnknown) return unknown_error();
+  if (mismatch) return mismatch_error();
   return std::nullopt;
 }
 
@@ -183,7 +187,7 @@ std::optional<Error> not_fresh(const Freshness& freshness, const std::optional<M
                                                      names(freshness.catching_up) +
                                                      " had decided when it started. Call again soon."));
   }
-  if (max_lag && freshness.lag > *max_lag) {
+  if (max_lag && freshness.lag > *max_lag && !REFRAIN_PLANTED(lag_ignored)) {
     return retry_soon(unavailable("lag_too_large", "A member is " + format_duration(freshness.lag) +
                                                        " behind, more than max_lag. Nothing was claimed; "
                                                        "call again later, or with a larger max_lag."));

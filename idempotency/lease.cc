@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/planted.h"
 #include "idempotency/decide.h"
 #include "idempotency/row.h"
 #include "idempotency/token.h"
@@ -22,7 +23,8 @@ Result<Held> find(const Row& row, const std::string& ns, const std::string& id, 
                   const Here& here) {
   auto token = decode_token(text, ns, id, here.now(), here.max_drift);
   if (!token) return token.error();
-  if (token->go.node != here.node) return wrong_node(token->go.node, here);
+  if (token->go.node != here.node && !REFRAIN_PLANTED(renew_by_anyone))
+    return wrong_node(token->go.node, here);
   Held held{std::move(*token), live(row, here.now()), nullptr};
   if (auto bad = check_against(held.row, held.token)) return *bad;
   held.claim = claim_of(held.row, held.token.go);
@@ -32,7 +34,8 @@ Result<Held> find(const Row& row, const std::string& ns, const std::string& id, 
 /// Why the claim can no longer be renewed or released.
 std::optional<Error> ended(const Held& held, const Here& here) {
   if (has_live_outcome(held.row, here.now())) return already_completed_error();
-  if (successor(held.row, held.token)) return superseded_error("A later claim took over.");
+  if (successor(held.row, held.token) && !REFRAIN_PLANTED(renew_of_superseded))
+    return superseded_error("A later claim took over.");
   if (!held.claim || has_dead_outcome_after(held.row, held.token.go, here.now())) {
     return superseded_error("The claim is no longer known.");
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/planted.h"
 #include "idempotency/decide.h"
 #include "idempotency/row.h"
 
@@ -17,6 +18,7 @@ std::optional<Error> not_unknown(const Standing& standing, const Here& here) {
     case State::kAbsent:
       return not_found("Nothing is to be resolved: the request is absent.");
     case State::kRunning:
+      if (REFRAIN_PLANTED(resolve_of_running)) return std::nullopt;
       return in_progress_error(standing, here);
     case State::kCompleted:
     case State::kSeen:

@@ -5,6 +5,8 @@
 #include <limits>
 #include <tuple>
 
+#include "base/planted.h"
+
 namespace refrain::idempotency {
 namespace {
 
@@ -99,6 +101,7 @@ void join_claim(RequestRow& row, const store::ClaimOp& news, Found& found) {
     for (const auto& [node, claim] : row.claims) {
       GoId other{node, claim.go};
       if (node != news.node && met_unseen(go, news.claim, other, claim)) {
+        REFRAIN_BRANCH(claims_met_unseen);
         found.push_back(possible(news, other, go));
       }
     }
@@ -115,11 +118,13 @@ bool join_outcome(RequestRow& row, const store::OutcomeOp& news, const Version& 
   row.seen_until = std::max(row.seen_until, news.outcome.seen_until);
   store::VersionedOutcome incoming{version, news.outcome, commit.incarnation, commit.seq};
   incoming.outcome.body.clear();
-  bool wins = !row.outcome || row.outcome->version < version;
+  bool wins = !row.outcome || (row.outcome->version < version && !REFRAIN_PLANTED(first_outcome_stays));
   if (row.outcome && row.outcome->version != version) {
+    REFRAIN_BRANCH(outcomes_met);
     const auto& winner = wins ? incoming : *row.outcome;
     const auto& loser = wins ? *row.outcome : incoming;
-    if (ran_twice(loser, winner)) found.push_back(twice(news, loser, winner));
+    if (ran_twice(loser, winner) && !REFRAIN_PLANTED(second_outcome_unlisted))
+      found.push_back(twice(news, loser, winner));
   }
   if (wins) row.outcome = std::move(incoming);
   return wins;

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "base/planted.h"
 #include "idempotency/row.h"
 
 namespace refrain::idempotency {
@@ -62,6 +63,7 @@ std::optional<State> parse_state(std::string_view name) {
 
 bool lease_is_over(const NodeName& node, const Claim& claim, const Here& here) {
   if (node == here.node) return here.now() >= claim.lease_until;
+  if (REFRAIN_PLANTED(lease_by_local_clock_only)) return here.now() >= claim.lease_until;
   const Peer* peer = find_peer(node, here);
   if (peer && peer->applied.wall() >= claim.lease_until) return true;
   return is_silent(node, here) && here.now() >= later(claim.lease_until, kSilentGrace);
@@ -70,7 +72,10 @@ bool lease_is_over(const NodeName& node, const Claim& claim, const Here& here) {
 Standing standing(const RequestRow* row, const Here& here) {
   Standing out;
   if (!row) return out;
-  if (row->outcome && here.now() < row->seen_until) {
+  WallMs seen_until = row->seen_until;
+  if (REFRAIN_PLANTED(seen_forgotten_early) && row->outcome)
+    seen_until = row->outcome->outcome.response_until;
+  if (row->outcome && here.now() < seen_until) {
     out.state = here.now() < row->outcome->outcome.response_until ? State::kCompleted : State::kSeen;
     return out;
   }
@@ -83,7 +88,7 @@ Standing standing(const RequestRow* row, const Here& here) {
     if (!lease_is_over(node, claim, here)) {
       if (newer(go, running)) running = go;
       out.look_again = std::max(out.look_again.value_or(WallMs{}), may_be_over(node, claim, here));
-    } else if (claim.hold && newer(go, unknown)) {
+    } else if (claim.hold && newer(go, unknown) && !REFRAIN_PLANTED(hold_lapses_by_time)) {
       unknown = go;
     }
   }

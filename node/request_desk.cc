@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
 #include "base/text.h"
 #include "idempotency/apply.h"
 #include "idempotency/http_key.h"
@@ -223,6 +224,7 @@ Result<idempotency::Here> RequestDesk::here() const {
 }
 
 Result<idempotency::Row> RequestDesk::row_of(const std::string& ns, const std::string& id) const {
+  if (REFRAIN_PLANTED(two_waiters_go)) return store::get_request(parts_.ledger.engine(), ns, id);
   return store::get_request(parts_.ledger.draft(), ns, id);
 }
 
@@ -232,7 +234,7 @@ idempotency::Freshness RequestDesk::freshness_of(const std::string& ns) const {
   // Who is read from steadily is waited for, however long it takes; only who can give nothing new is not.
   for (const NodeName& node : regions_.not_caught_up) {
     bool given_up = regions_.catch_up_patience_over && regions_.silent_or_parked.contains(node);
-    if (!given_up) freshness.catching_up.push_back(node);
+    if (!given_up && !REFRAIN_PLANTED(go_before_catch_up)) freshness.catching_up.push_back(node);
     // Of our own journal a go says nothing while Kafka is away: the others' names say that.
     bool others_too = regions_.not_caught_up.size() > 1;
     if (given_up && !(node == parts_.config.node.name && others_too)) freshness.behind.push_back(node);
@@ -257,6 +259,7 @@ void RequestDesk::refuse(Error error, std::vector<store::Operation> operations, 
   std::vector<store::Operation> news;
   for (store::Operation& operation : operations) {
     const auto* duplicate = std::get_if<store::DuplicateOp>(&operation);
+    if (duplicate != nullptr && REFRAIN_PLANTED(refused_run_unlisted)) continue;
     if (duplicate != nullptr) {
       auto known = idempotency::is_known(parts_.ledger.draft(), duplicate->duplicate);
       if (!known) return done(known.error());
@@ -274,9 +277,10 @@ void RequestDesk::refuse(Error error, std::vector<store::Operation> operations, 
 
 void RequestDesk::begin(BeginCall call, Done<BeginAnswer> done) {
   WaitingBegin waiting{std::move(call), std::make_shared<Done<BeginAnswer>>(std::move(done))};
+  if (REFRAIN_PLANTED(gone_caller_goes)) waiting.call.gone.reset();
   if (waiting.gone()) return (*waiting.done)(unavailable("timed_out", "The connection was closed."));
   SteadyNs deadline = now_.steady + waiting.call.wait;
-  if (!parts_.replicator.covers(waiting.call.session)) {
+  if (!parts_.replicator.covers(waiting.call.session) && !REFRAIN_PLANTED(session_ignored_by_begin)) {
     bool room = unfresh_.size() < parts_.config.http.max_waiters;
     if (waiting.call.wait.count() > 0 && room) {
       unfresh_.push_back({std::move(waiting), deadline});
@@ -348,6 +352,7 @@ void RequestDesk::give_go(idempotency::Go go, std::vector<store::Operation> oper
                               go.lease_until, go.on_expiry, go.lag.count(), go.behind};
   answer.session = waiting.call.session;
   answer.session[parts_.config.node.name] = at;
+  if (REFRAIN_PLANTED(go_before_written)) return (*waiting.done)(std::move(answer));
   answer_later<BeginAnswer>(std::move(answer), std::move(*waiting.done));
 }
 
@@ -409,6 +414,12 @@ void RequestDesk::complete(CompleteCall call, Done<CompleteAnswer> done) {
   auto writes =
       prepare_writes(parts_.ledger.draft(), parts_.config.node.name, parts_.ledger.now(), call.writes);
   if (!writes) return answer_later<CompleteAnswer>(writes.error(), std::move(done));
+  if (REFRAIN_PLANTED(outcome_without_operations) && !writes->operations.empty()) {
+    auto outcome = parts_.ledger.append(here->at, std::move(decision.operations), false);
+    auto later = parts_.ledger.mint();
+    if (later) (void)parts_.ledger.append(*later, std::move(writes->operations), false);
+    return finish_completion(std::move(outcome), call.ack, std::move(answer), std::move(done));
+  }
   append_all(decision.operations, std::move(writes->operations));
   finish_completion(parts_.ledger.append(here->at, std::move(decision.operations), call.ack.wants_tick()),
                     call.ack, std::move(answer), std::move(done));

@@ -24,6 +24,8 @@ class Clients {
     stopped_ = true;
     requests_.stop();
   }
+  void ask_for_responses() { requests_.ask_for_all(); }
+  bool answered() const { return requests_.answered(); }
 
  private:
   struct Client {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients were told. An answer that never came is not in it: it may have happened.
+// What clients sent and were told. An answer that never came is not in it: it may have happened.
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/types.h"
+#include "node/node.h"
+#include "store/operations.h"
 
 namespace refrain::simulation {
 
@@ -17,18 +21,30 @@ struct ToldCommit {
   std::set<std::string> rows;  // ns 0x00 key
 };
 
-struct ToldComplete {
-  std::string body;  // every run has its own
-  CommitId commit;
+/// A completion as it was sent: whoever sends the same again sends the same object.
+struct Completion {
+  enum class By : std::uint8_t { kToken, kExecute, kOperator };
+  By by = By::kToken;
+  std::string row;  // ns 0x00 id
+  store::GoId go;   // of the token
+  std::optional<node::StoredResponse> response;
+  bool too_large = false;
+  std::vector<node::Write> writes;
+};
+
+/// A token refused because another run was given a go or has completed: it ran twice.
+struct RefusedRun {
+  std::string row;
+  store::GoId go;
 };
 
 struct History {
   std::vector<ToldCommit> commits;
   std::map<std::pair<NodeName, std::string>, CommitId> keyed;  // by node and Idempotency-Key
-  std::map<std::string, std::vector<ToldComplete>>
-      completes;                                          // by request id, not those that only repeated one
-  std::map<std::string, std::set<std::string>> attempts;  // by request id: every body that was ever sent
-  std::set<std::string> requests;                         // every id that was begun
+  std::map<std::string, std::vector<Completion>> completions;  // by request
+  std::map<std::string, Sha256> requests;  // every id that was begun, with the payload it should have
+  std::map<std::string, int> sends;        // by body: how often that completion was sent
+  std::vector<RefusedRun> refused;
 };
 
 }  // namespace refrain::simulation

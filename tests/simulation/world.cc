@@ -18,8 +18,9 @@ namespace {
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
 constexpr Milliseconds kLook{250};
-constexpr Milliseconds kMaxDrift{500};     // clock.max_drift
-constexpr Milliseconds kHelpEvery{1'500};  // an operator helps a parked journal again after this
+constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
+constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
+constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
 
 std::string topic_of(const NodeName& node) {
   return "refrain.sim.journal." + node;
@@ -55,6 +56,7 @@ World::World(Plan plan, bool print_trace)
                        peers_.back().get(),
                        [this, i](const store::View& view) {
                          ghost_.look(i, view, machines_[i]->disk().unsynced() == 0);
+                         requests_.look(i);
                          check_clock(i);
                        },
                        [this](const std::string& text) { trace(text); },
@@ -89,6 +91,7 @@ Verdict World::run() {
   if (!ended_badly()) disturb();
   mend();
   if (!ended_badly()) agree();
+  if (!ended_badly()) ask_for_responses();
   if (!ended_badly()) check_everything(*this);
   for (const auto& [fault, times] : broker_->fault_counts()) hit("log: " + fault, times);
   return {wrongs_, trace_.hash(), trace_.lines(), branches_};
@@ -228,6 +231,13 @@ bool World::agreed() {
     }
   }
   return true;
+}
+
+void World::ask_for_responses() {
+  clients_->ask_for_responses();
+  if (!run_until(now_ + kAnswerTime, [this] { return clients_->answered(); }) && !ended_badly())
+    wrong("a begin got no answer");
+  if (!ended_badly()) agree();  // on what calls that still stood in line have written
 }
 
 std::string World::disagreement() {

@@ -18,6 +18,7 @@
 #include "history.h"
 #include "machine.h"
 #include "plan.h"
+#include "request_truth.h"
 #include "sim_peers.h"
 #include "topic_watch.h"
 #include "trace.h"
@@ -50,6 +51,8 @@ class World {
   replication::MemoryBroker& broker() { return *broker_; }
   Ghost& ghost() { return ghost_; }
   History& history() { return history_; }
+  RequestTruth& requests() { return requests_; }
+  bool topics_whole() const { return topics_whole_; }
   const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
   /// Says what is wrong when not all of `nodes` have the commit on their disks, where no power cut takes it.
   void check_durable(const CommitId& commit, const std::vector<NodeName>& nodes, const std::string& who_says);
@@ -89,6 +92,7 @@ class World {
   void agree();
   bool agreed();
   std::string disagreement();
+  void ask_for_responses();
   void ask_for_reports();
   void take_report(Machine& machine, node::StatusReport report);
   void check_claims(Machine& machine, const node::StatusReport& report);
@@ -122,6 +126,7 @@ class World {
   bool mended_ = false;
   Ghost ghost_;
   History history_;
+  RequestTruth requests_{*this};
   std::unique_ptr<Clients> clients_;
   std::map<std::size_t, node::StatusReport> reports_;  // newest of each node
   std::vector<TopicWatch> topics_;
