@@ -53,7 +53,9 @@ class Overload(unittest.TestCase):
 
     def flood_while_eight_wait(self, name, seconds):
         """For a run that is completed when the flood is over: what was taken before it is finished."""
-        token = self.node.begin("held", name).json()["token"]
+        go = self.node.begin("held", name)
+        self.assertEqual(go.status, 201, go.body)
+        token = go.json()["token"]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             waiting = [pool.submit(self.node.begin, "held", name, query="?wait=60s") for _ in range(8)]
             wait_until(lambda: self.node.status()["waiters"] >= 8, 20, "eight wait for a run")
