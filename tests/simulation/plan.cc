@@ -10,7 +10,8 @@
 namespace refrain::simulation {
 namespace {
 
-constexpr std::int64_t kLeastCalls = 240;  // of all clients of a world, on average
+constexpr std::int64_t kCallsLow = 200;  // of all clients of a world, while it is disturbed
+constexpr std::int64_t kCallsHigh = 280;
 
 /// One kind of fault: in how many worlds it is, how often it comes there, and what an action of it may be.
 struct ActKind {
@@ -134,8 +135,8 @@ Plan draw_plan(std::uint64_t seed) {
   plan.window = dice.chance(0.5) ? 10'000 : 1 + dice.below(8);
   plan.clients = static_cast<int>(dice.between(1, 4));
   plan.keys = static_cast<int>(dice.between(1, 6));
-  plan.client_pause =
-      Milliseconds{std::min(dice.between(5, 200), plan.disturbed.count() * plan.clients / kLeastCalls)};
+  plan.client_pause = Milliseconds{
+      std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   plan.requests = dice.chance(0.7);
   std::uint64_t tenth = dice.below(10);
   plan.weather = tenth < 1 ? Weather::kCalm : tenth < 3 ? Weather::kOneFault : Weather::kSome;
