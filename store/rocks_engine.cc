@@ -152,6 +152,7 @@ void end_process(const std::string& reason) {
 
 rocksdb::DBOptions db_options(const RocksOptions& given) {
   rocksdb::DBOptions options;
+  if (given.env != nullptr) options.env = given.env;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   // One flipped bit must not drop the synced writes behind it, as the default mode (kPointInTimeRecovery)
