@@ -5,6 +5,7 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -26,6 +27,7 @@
 #include "store/data_dir.h"
 #include "store/requests_rows.h"
 #include "store/rocks_files.h"
+#include "store/rocks_log.h"
 
 namespace refrain::store {
 namespace {
@@ -50,8 +52,15 @@ Error disk_full(const std::string& directory, const std::string& reason) {
                                       "). Make room; writes go on by themselves.");
 }
 
+/// Without the full stop that some of them have.
+std::string reason_of(const Status& status) {
+  std::string reason = status.ToString();
+  while (reason.ends_with('.')) reason.pop_back();
+  return reason;
+}
+
 Error damaged(const std::string& directory, const Status& status) {
-  return corrupt("The store in " + directory + " is damaged: " + status.ToString() + ". " +
+  return corrupt("The store in " + directory + " is damaged: " + reason_of(status) + ". " +
                  rebuild_advice(directory));
 }
 
@@ -62,7 +71,7 @@ Error read_error(const std::string& directory, const Status& status) {
 }
 
 Error open_error(const std::string& directory, const Status& status) {
-  std::string reason = status.ToString();
+  std::string reason = reason_of(status);
   if (status.IsInvalidArgument() && reason.find("Column families not opened") != std::string::npos) {
     return Error{
         Code::kCorrupt, "newer_format",
@@ -512,8 +521,9 @@ Result<void> check_clean_stop(const Database& database) {
   if (!*newest) return {};
   std::uint64_t found = database.db->GetLatestSequenceNumber();
   if (found < **newest) {
-    return corrupt("The store in " + database.directory + " has lost writes: it stopped at change " +
-                   std::to_string(**newest) + " and opens at " + std::to_string(found) + ". " +
+    return corrupt("The store in " + database.directory +
+                   " has lost writes: by its file CLEAN_STOP it stopped at change " +
+                   std::to_string(**newest) + ", and it opens at " + std::to_string(found) + ". " +
                    rebuild_advice(database.directory));
   }
   return remove_clean_stop(database.directory);
@@ -530,6 +540,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const std::string& direct
     return unavailable("store_failed",
                        "Cannot make the directory " + directory + ": " + error.message() + ".");
   if (auto room = room_to_open(directory); !room) return room.error();
+  if (auto mended = mend_logs(directory); !mended) return mended.error();
   auto database = std::make_unique<Database>();
   database->directory = directory;
   database->cache = rocksdb::NewLRUCache(options.cache_bytes);

@@ -40,7 +40,8 @@ struct RocksOptions {
 class RocksEngine : public Engine {
  public:
   /// Opens the directory, making it when it is missing. kCorrupt with file, reason and what to do when
-  /// something is damaged or missing: a store that lost something is never opened with less. kUnavailable
+  /// something is damaged or missing: a store that lost something is never opened with less. What a power cut
+  /// leaves of unsynced writes is no damage (rocks_log.h), and goes. kUnavailable
   /// disk_full or store_failed otherwise (nothing happened).
   static Result<std::unique_ptr<RocksEngine>> open(const std::string& directory, const RocksOptions& options);
 
