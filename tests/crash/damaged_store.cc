@@ -46,8 +46,8 @@ class NoPeers final : public replication::Peers {
 class LoneNode {
  public:
   using Look = std::function<Result<void>(const store::View&)>;
-  explicit LoneNode(std::string directory, Look look = {})
-      : path_(std::move(directory)), look_(std::move(look)) {
+  LoneNode(std::string directory, SteadyNs now, Look look = {})
+      : path_(std::move(directory)), look_(std::move(look)), now_(now) {
     config_.cluster = kStoreCluster;
     config_.node = {kStoreNode, "", "simulated"};
     config_.http.advertise = kStoreNode;
@@ -97,7 +97,7 @@ class LoneNode {
   const std::string path_;
   Look look_;
   node::Config config_;
-  SteadyNs now_{0};
+  SteadyNs now_;
   simulation::SimClock clock_{now_};
   Dice dice_{1};
   std::shared_ptr<replication::MemoryBroker> broker_ = std::make_shared<replication::MemoryBroker>();
@@ -124,7 +124,7 @@ void fill(LoneNode& node, Dice& dice, int from, int to) {
   for (int i = from; i < to; ++i) {
     node::CommitCall call;
     call.writes.push_back({"shop", fmt::format("k{}", i), noise(dice, 700), std::nullopt, {}});
-    call.writes.push_back({"shop", fmt::format("k{}", dice.below(20)), noise(dice, 100), std::nullopt, {}});
+    call.writes.push_back({"shop", fmt::format("hot{}", dice.below(20)), noise(dice, 100), std::nullopt, {}});
     int acknowledged = 0;
     node.node().commit(call, [&](const auto& answer) { acknowledged += answer.has_value(); });
     node::CompleteCall request;
@@ -220,7 +220,7 @@ Known load(const std::string& path) {
 }
 
 void make_store(const std::string& root, std::uint64_t seed, bool stopped) {
-  LoneNode node(root + "/data");
+  LoneNode node(root + "/data", SteadyNs{0});
   auto opened = node.open();
   must(opened.has_value(), opened ? "" : opened.error().detail);
   node.run(Milliseconds{5'000});
@@ -262,7 +262,7 @@ Taken take_store(const std::string& directory, const Known& known, bool with_log
     if (!lack.empty()) taken = {Taken::How::kLess, lack};
     return {};
   };
-  LoneNode node(directory, look);
+  LoneNode node(directory, SteadyNs{} + Milliseconds{3'600'000}, look);
   if (with_log) {
     for (const auto& [topic, records] : known.topics) {
       node.broker().make_topic(topic);

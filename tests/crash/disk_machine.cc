@@ -176,6 +176,7 @@ DiskMachine::Course DiskMachine::start(Result<void>& started) {
   disk_ = new PowerDisk(directory(), [hand = hand_] { hand->stopped(); });
   disk_->lie_about_syncs(sabotage_.lying_disk);
   disk_->cut_at(cut_at_);
+  disk_->cut_at_new_log(cut_at_new_log_);
   return run([&] { started = Machine::start(); });
 }
 

@@ -39,6 +39,8 @@ class DiskMachine final : public simulation::Machine {
   void set_free_threads(bool free) { free_threads_ = free; }
   /// The n-th operation of the disk from now, also in a start; 0 = none.
   void cut_at(std::uint64_t n);
+  /// Behind the first bytes of the n-th log that the next start makes; 0 = none.
+  void cut_at_new_log(std::uint64_t n) { cut_at_new_log_ = n; }
 
   /// kDone with what start() gave, or cut in it.
   Course start(Result<void>& started);
@@ -65,6 +67,7 @@ class DiskMachine final : public simulation::Machine {
   int disks_ = 0;
   bool free_threads_ = false;
   std::uint64_t cut_at_ = 0;
+  std::uint64_t cut_at_new_log_ = 0;
   // Never freed after a cut: threads stand in them.
   PowerDisk* disk_ = nullptr;
   Hand* hand_ = nullptr;

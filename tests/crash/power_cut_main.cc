@@ -56,6 +56,7 @@ struct Bug {
 };
 constexpr Bug kBugs[] = {
     {"ack_before_sync", "a write is acknowledged before it is synced"},
+    {"hole_between_logs", "a log is not synced when its successor begins"},
     {"split_batch", "what was applied, and the cursors, are written in a batch before the data"},
     {"lying_disk", "the disk says synced and has nothing synced"},
 };
@@ -241,7 +242,8 @@ int main(int argc, char** argv) {
   auto* seed = app.add_option("--seed", options.seed, "the first world");
   auto* only = app.add_option("--only", options.seed, "one world, and where its cuts fell")->excludes(seed);
   app.add_option("--jobs", options.jobs, "processes")->check(CLI::PositiveNumber);
-  app.add_option("--bug", options.bug, "with this planted bug: ack_before_sync, split_batch, lying_disk");
+  app.add_option("--bug", options.bug,
+                 "with this planted bug: ack_before_sync, hole_between_logs, split_batch, lying_disk");
   app.add_flag("--expect-found", options.expect_found, "succeed when a world shows the planted bug");
   app.add_flag("--twice", options.twice, "run the worlds twice and count those whose cuts fell elsewhere");
   app.add_flag("--trace", options.trace, "print what happens to stderr");

@@ -78,7 +78,7 @@ const char* name_of(Loss::Bytes bytes) {
 }
 
 const char* name_of(Loss::Names names) {
-  static constexpr const char* kNames[] = {"synced names only", "the oldest names", "all names", "any names"};
+  static constexpr const char* kNames[] = {"synced names only", "the oldest names", "all names"};
   return kNames[static_cast<std::size_t>(names)];
 }
 
@@ -151,7 +151,11 @@ class PowerDisk::Files final : public rocksdb::FileSystemWrapper {
                     IODebugContext* debug) override;
 
   // ---- under an Operation
-  void appended(const FilePtr& file, std::uint64_t bytes) { file->size += bytes; }
+  void appended(const FilePtr& file, std::uint64_t bytes) {
+    bool begins_log = file->size == 0 && bytes > 0 && file->where.ends_with(".log");
+    if (begins_log && new_logs_to_cut_ > 0 && --new_logs_to_cut_ == 0) cut_at_ = operations_ + 1;
+    file->size += bytes;
+  }
   void synced(const FilePtr& file) {
     if (!lies_) file->synced = file->size;
   }
@@ -173,6 +177,7 @@ class PowerDisk::Files final : public rocksdb::FileSystemWrapper {
   mutable std::mutex mutex_;
   std::uint64_t operations_ = 0;
   std::uint64_t cut_at_ = 0;
+  std::uint64_t new_logs_to_cut_ = 0;
   bool dead_ = false;
   bool told_ = false;
   bool lies_ = false;
@@ -352,9 +357,7 @@ Names PowerDisk::Files::surviving_names(Loss::Names loss, simulation::Dice& dice
   Names names = durable_;
   std::size_t first = loss == Loss::Names::kPrefix ? dice.below(changes_.size() + 1) : changes_.size();
   for (std::size_t i = 0; i < changes_.size(); ++i) {
-    bool there = loss != Loss::Names::kNone && i < first;
-    if (loss == Loss::Names::kAny) there = dice.chance(0.5);
-    if (there) perform(changes_[i], names);
+    if (loss != Loss::Names::kNone && i < first) perform(changes_[i], names);
   }
   return names;
 }
@@ -366,6 +369,10 @@ std::string PowerDisk::Files::surviving_bytes(const File& file, Loss::Bytes loss
   if (loss == Loss::Bytes::kAll || synced == bytes.size()) return bytes;
   if (loss == Loss::Bytes::kNone) return bytes.substr(0, synced);
   std::uint64_t kept = synced + dice.below(bytes.size() - synced + 1);
+  // Often one file whole and the other not at all: the system writes them back in any order.
+  std::uint64_t luck = dice.below(3);
+  if (luck == 0) kept = synced;
+  if (luck == 1) kept = bytes.size();
   if (loss == Loss::Bytes::kPrefix) return bytes.substr(0, kept);
   // The size is that of a later moment, the pages from one on were not written any more.
   std::uint64_t size = kept + dice.below(bytes.size() - kept + 1);
@@ -510,6 +517,10 @@ const std::string& PowerDisk::directory() const {
 void PowerDisk::cut_at(std::uint64_t n) {
   std::lock_guard lock(files_->mutex_);
   files_->cut_at_ = n == 0 ? 0 : files_->operations_ + n;
+}
+void PowerDisk::cut_at_new_log(std::uint64_t n) {
+  std::lock_guard lock(files_->mutex_);
+  files_->new_logs_to_cut_ = n;
 }
 void PowerDisk::cut_now() {
   std::lock_guard lock(files_->mutex_);

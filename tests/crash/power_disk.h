@@ -10,11 +10,14 @@
 //  says:
 //    none, the oldest few, all, or any of them. A file that lost its name is gone, synced or not.
 //  - RocksDB's LOG files are kept outside of this, and are gone.
-// What it does not do: damage what was synced, or answer with an error. An older file that is written over in
-// place would be one of two wholes; RocksDB does not do that.
+// What it does not do: damage what was synced, answer with an error, or keep a younger change of names
+// without an older one (a file system with a journal keeps their order; RocksDB lets CURRENT name a MANIFEST
+// before the directory was synced). An older file that is written over in place would be one of two wholes;
+// RocksDB does not do that.
 //
 // Threads: any. RocksDB's background jobs run one at a time, on one thread: as they come, or, between hold()
-// and run_jobs(), only when asked for, so that the same seed gives the same order of operations.
+// and run_jobs(), only when asked for, so that the same seed gives the same order of operations: but for a
+// clean stop, and a loaded machine.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -31,7 +34,7 @@ namespace refrain::crash {
 
 struct Loss {
   enum class Bytes : std::uint8_t { kNone, kPrefix, kAll, kZeros, kGarbage } bytes = Bytes::kNone;
-  enum class Names : std::uint8_t { kNone, kPrefix, kAll, kAny } names = Names::kNone;
+  enum class Names : std::uint8_t { kNone, kPrefix, kAll } names = Names::kNone;
 };
 const char* name_of(Loss::Bytes bytes);
 const char* name_of(Loss::Names names);
@@ -48,6 +51,9 @@ class PowerDisk {
 
   /// The machine stops at the n-th operation from now; 0 = not at all.
   void cut_at(std::uint64_t n);
+  /// The machine stops behind the first bytes that the n-th log from now gets, where one log is not synced
+  /// and the next one has begun: a moment that a number would rarely hit. 0 = not there.
+  void cut_at_new_log(std::uint64_t n);
   /// It stops now: between two operations.
   void cut_now();
   bool cut() const;

@@ -27,7 +27,8 @@ struct WorldVerdict {
   std::vector<std::string> wrongs;
   std::uint64_t cuts = 0;
   std::map<std::string, std::uint64_t> branches;
-  std::string story;  // where each cut fell: the same for the same seed while RocksDB's threads are held
+  std::string
+      story;  // where each cut fell: mostly the same for the same seed, where RocksDB's threads are held
 };
 
 WorldVerdict run_world(const WorldOptions& options);
