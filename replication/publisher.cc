@@ -229,7 +229,6 @@ Result<std::vector<OutboxRow>> Publisher::read_outbox(std::size_t max_count) con
 
 /// What is no longer in the outbox was stable: everyone has it.
 void Publisher::skip_to(Seq first_kept) {
-  REFRAIN_BRANCH(outbox_passed_over);
   REFRAIN_ASSERT(first_kept > next_ && next_ == published_.next(), "only what is stable may be passed over");
   next_ = first_kept;
   published_ = Seq{first_kept.value - 1};

@@ -5,6 +5,7 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -23,9 +24,11 @@
 #include <mutex>
 #include <thread>
 
+#include "base/planted.h"
 #include "store/data_dir.h"
 #include "store/requests_rows.h"
 #include "store/rocks_files.h"
+#include "store/rocks_log.h"
 
 namespace refrain::store {
 namespace {
@@ -50,8 +53,15 @@ Error disk_full(const std::string& directory, const std::string& reason) {
                                       "). Make room; writes go on by themselves.");
 }
 
+/// Without the full stop that some of them have.
+std::string reason_of(const Status& status) {
+  std::string reason = status.ToString();
+  while (reason.ends_with('.')) reason.pop_back();
+  return reason;
+}
+
 Error damaged(const std::string& directory, const Status& status) {
-  return corrupt("The store in " + directory + " is damaged: " + status.ToString() + ". " +
+  return corrupt("The store in " + directory + " is damaged: " + reason_of(status) + ". " +
                  rebuild_advice(directory));
 }
 
@@ -62,7 +72,7 @@ Error read_error(const std::string& directory, const Status& status) {
 }
 
 Error open_error(const std::string& directory, const Status& status) {
-  std::string reason = status.ToString();
+  std::string reason = reason_of(status);
   if (status.IsInvalidArgument() && reason.find("Column families not opened") != std::string::npos) {
     return Error{
         Code::kCorrupt, "newer_format",
@@ -110,12 +120,64 @@ class StopWatch final : public rocksdb::EventListener {
   /// A flush or a compaction met a full disk: no write is in doubt, and RocksDB goes on once there is room.
   bool tables_wait_for_room() const { return tables_wait_for_room_; }
   void tables_go_on() { tables_wait_for_room_ = false; }
+  /// A log could not be made durable when its successor began: what is written now could outlive it.
+  void note_hole() { hole_ = true; }
+  bool hole() const { return hole_; }
   /// The log itself, or something that room does not heal: RocksDB must be opened again.
   bool log_failed() const { return log_failed_; }
 
  private:
   std::atomic<bool> tables_wait_for_room_{false};
   std::atomic<bool> log_failed_{false};
+  std::atomic<bool> hole_{false};
+};
+
+/// Makes a log durable before another one takes its place: both would hold buffered writes, and a power cut
+/// that left the second and not the end of the first would leave a hole, of which RocksDB says nothing. It is
+/// called by the thread that writes, after the new log was made and before anything is in it.
+class ClosedLogs final : public rocksdb::EventListener {
+ public:
+  ClosedLogs(std::string directory, rocksdb::Env* env, std::shared_ptr<StopWatch> watch)
+      : directory_(std::move(directory)), env_(env), watch_(std::move(watch)) {}
+
+  void OnMemTableSealed(const rocksdb::MemTableInfo&) override {
+    if (REFRAIN_PLANTED(hole_between_logs)) return;
+    if (!sync_all_but_the_newest().ok()) watch_->note_hole();
+  }
+
+ private:
+  Status sync_all_but_the_newest() {
+    std::vector<std::string> names;
+    Status status = env_->GetChildren(directory_, &names);
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".log"); });
+    std::sort(names.begin(), names.end());  // their numbers have leading zeros
+    if (!names.empty()) names.pop_back();
+    bool any = false;
+    for (const std::string& name : names) {
+      if (name <= synced_ || !status.ok()) continue;
+      status = sync(directory_ + "/" + name);
+      synced_ = name;
+      any = true;
+    }
+    return any && status.ok() ? sync_names() : status;
+  }
+  Status sync(const std::string& path) {
+    std::unique_ptr<rocksdb::WritableFile> log;
+    Status status = env_->ReopenWritableFile(path, &log, rocksdb::EnvOptions());
+    if (status.ok()) status = log->Sync();
+    if (status.ok()) status = log->Close();
+    return status;
+  }
+  Status sync_names() {
+    std::unique_ptr<rocksdb::Directory> names;
+    Status status = env_->NewDirectory(directory_, &names);
+    return status.ok() ? names->Fsync() : status;
+  }
+
+  std::string directory_;
+  rocksdb::Env* env_;
+  std::shared_ptr<StopWatch> watch_;
+  std::string synced_;  // up to and with this one
 };
 
 /// Ends a wait that RocksDB's open may never end: some versions spin on a torn log.
@@ -152,6 +214,7 @@ void end_process(const std::string& reason) {
 
 rocksdb::DBOptions db_options(const RocksOptions& given) {
   rocksdb::DBOptions options;
+  if (given.env != nullptr) options.env = given.env;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   // One flipped bit must not drop the synced writes behind it, as the default mode (kPointInTimeRecovery)
@@ -378,6 +441,7 @@ Result<void> RealRocksEngine::write(const Batch& batch, Durability durability) {
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kSynced;
   Status status = database_->db->Write(options, &changes);
+  if (status.ok() && database_->watch->hole()) status = Status::IOError("the log before could not be synced");
   if (!status.ok()) return failed(status);
   return {};
 }
@@ -496,6 +560,7 @@ Status open_database(Database& database, const RocksOptions& options) {
   rocksdb::DBOptions setup = db_options(options);
   setup.statistics = database.statistics;
   setup.listeners.push_back(database.watch);
+  setup.listeners.push_back(std::make_shared<ClosedLogs>(database.directory, setup.env, database.watch));
   rocksdb::DB* db = nullptr;
   Status status =
       rocksdb::DB::Open(setup, database.directory, descriptors(database, options), &database.handles, &db);
@@ -511,8 +576,9 @@ Result<void> check_clean_stop(const Database& database) {
   if (!*newest) return {};
   std::uint64_t found = database.db->GetLatestSequenceNumber();
   if (found < **newest) {
-    return corrupt("The store in " + database.directory + " has lost writes: it stopped at change " +
-                   std::to_string(**newest) + " and opens at " + std::to_string(found) + ". " +
+    return corrupt("The store in " + database.directory +
+                   " has lost writes: by its file CLEAN_STOP it stopped at change " +
+                   std::to_string(**newest) + ", and it opens at " + std::to_string(found) + ". " +
                    rebuild_advice(database.directory));
   }
   return remove_clean_stop(database.directory);
@@ -529,6 +595,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const std::string& direct
     return unavailable("store_failed",
                        "Cannot make the directory " + directory + ": " + error.message() + ".");
   if (auto room = room_to_open(directory); !room) return room.error();
+  if (auto mended = mend_logs(directory); !mended) return mended.error();
   auto database = std::make_unique<Database>();
   database->directory = directory;
   database->cache = rocksdb::NewLRUCache(options.cache_bytes);

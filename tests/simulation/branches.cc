@@ -53,7 +53,6 @@ constexpr std::string_view kOfTheWorlds[] = {
     "event: pending",
     "event: published",
     "event: applied",
-    "event: synced",
     "event: stable",
     "event: failed",
     "keyed write: replayed",

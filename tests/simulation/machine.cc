@@ -52,11 +52,6 @@ Result<void> Machine::start() {
   return {};
 }
 
-void Machine::end() {
-  ++life_;
-  node_.reset();
-}
-
 void Machine::crash() {
   disk_.crash();  // first: what the node still does while it is destroyed reaches no disk
   end();

@@ -27,6 +27,9 @@ class Machine {
   };
 
   Machine(std::size_t index, node::Config config, bool founder, Dice dice, Ties ties);
+  virtual ~Machine() = default;
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
 
   /// Starts the process. What opening failed with, if it did.
   Result<void> start();
@@ -58,10 +61,17 @@ class Machine {
   /// Stands still until then.
   void pause_until(SteadyNs until) { paused_until_ = steps_at_ = until; }
 
+ protected:
+  virtual Result<std::unique_ptr<store::Engine>> open_engine();
+  const Ties& ties() const { return ties_; }
+  /// The process ended, and this is what is left of it in memory.
+  std::unique_ptr<node::Node> end() {
+    ++life_;
+    return std::move(node_);
+  }
+
  private:
   void wake();
-  void end();
-  Result<std::unique_ptr<store::Engine>> open_engine();
 
   const std::size_t index_;
   const node::Config config_;
