@@ -3,14 +3,55 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <optional>
 #include <set>
+#include <sstream>
 
 #include "cli/files.h"
 
 namespace refrain::cli {
 namespace {
+
+/// Finds where a second document begins. YAML::LoadAll would go on to the last one, and out of a comma that
+/// stands alone yaml-cpp 0.7 makes documents until memory ends.
+class SecondDocument final : public YAML::EventHandler {
+ public:
+  static std::optional<int> line_of(const std::string& yaml) {
+    std::istringstream in(yaml);
+    YAML::Parser parser(in);
+    SecondDocument found;
+    if (!parser.HandleNextDocument(found)) return std::nullopt;
+    found.line_.reset();
+    if (!parser.HandleNextDocument(found)) return std::nullopt;
+    return found.line_;
+  }
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { at(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { at(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string&) override {
+    at(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    at(mark);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    at(mark);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void at(const YAML::Mark& mark) {
+    if (!line_) line_ = mark.line + 1;
+  }
+  std::optional<int> line_;
+};
 
 constexpr std::size_t kDeepest = 6;  // the deepest key is requests.namespaces.NAME.lease
 
@@ -81,15 +122,16 @@ std::string Setting::name() const {
 FileSettings parse_settings(std::string_view yaml, const std::string& file) {
   FileSettings out;
   try {
-    auto documents = YAML::LoadAll(std::string(yaml));
-    if (documents.size() > 1) {
+    const std::string text(yaml);
+    const auto second = SecondDocument::line_of(text);
+    const YAML::Node document = second ? YAML::Node() : YAML::Load(text);
+    if (second) {
+      out.errors.push_back(fmt::format("{}:{}: holds more than one document", file, *second));
+    } else if (document.IsMap()) {
+      Flattener(file, out).map(document, {});
+    } else if (!document.IsNull()) {
       out.errors.push_back(
-          fmt::format("{}:{}: holds more than one document", file, documents[1].Mark().line + 1));
-    } else if (!documents.empty() && documents[0].IsMap()) {
-      Flattener(file, out).map(documents[0], {});
-    } else if (!documents.empty() && !documents[0].IsNull()) {
-      out.errors.push_back(fmt::format("{}:{}: is no map of keys such as 'cluster: shop'", file,
-                                       documents[0].Mark().line + 1));
+          fmt::format("{}:{}: is no map of keys such as 'cluster: shop'", file, document.Mark().line + 1));
     }
   } catch (const YAML::Exception& error) {
     out.settings.clear();

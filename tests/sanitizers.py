@@ -17,8 +17,8 @@ from tree import ROOT  # noqa: E402
 
 BUILDS = ROOT / "build"
 TESTS = ROOT / "tests"
-# What has threads: the node's runner, the server, its clients, the Kafka log, RocksDB.
-THREADED = "unit_cli|unit_node|unit_replication|unit_server|unit_store|contract"
+# What has threads: the node's runner, the server, its clients and peers; RocksDB and the logs, Kafka's and in memory.
+THREADED = "unit_cli|unit_server|contract"
 
 ASAN = {
     # A leak is an error too. Frames that are gone are watched as well: coroutines invite references to them.

@@ -109,7 +109,7 @@ class Fuzzer:
         corpus = HERE / "corpus" / self.target
         with tempfile.TemporaryDirectory() as fresh:
             folders = [pathlib.Path(fresh), *self.known, self.learned]
-            code, text = self.run(["-merge=1"], folders, 3600)
+            code, text = self.run(["-merge=1", "-use_counters=0"], folders, 3600)
             if code != 0:
                 return self.failed("merge", code, text)
             shutil.rmtree(corpus, ignore_errors=True)

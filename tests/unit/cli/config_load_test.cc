@@ -265,6 +265,7 @@ TEST_F(ConfigLoad, ShapesThatDoNotFitAreErrorsWithTheirLine) {
   EXPECT_THAT(errors_of("- a"), ElementsAre(StartsWith("eu.yaml:1: is no map of keys")));
   EXPECT_THAT(errors_of("cluster: a\n---\ncluster: b"),
               ElementsAre("eu.yaml:3: holds more than one document"));
+  EXPECT_THAT(errors_of(","), ElementsAre("eu.yaml:1: holds more than one document"));
   EXPECT_THAT(errors_of("cluster: shop\nnode: {name: eu\n"),
               ElementsAre(testing::MatchesRegex("eu.yaml:[0-9]+: is no YAML: .*")));
 }
