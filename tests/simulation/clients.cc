@@ -185,7 +185,8 @@ void Clients::check_conditions(Machine& machine, const std::vector<node::Write>&
 }
 
 void Clients::resolve_conflict(Client& client, Machine& machine) {
-  auto open = machine.node().conflicts("", "", true, "", 10);
+  // What requests have done is theirs: an oracle compares it with the run that is replayed.
+  auto open = machine.node().conflicts(kNs, "", true, "", 10);
   if (!open || open->items.empty()) return;
   const node::ConflictReport& conflict = open->items[client.dice.below(open->items.size())];
   using Choice = node::ConflictResolveCall::Choice;

@@ -299,10 +299,11 @@ void RequestAnswers::renewed(Machine& machine, const SentToken& token,
   }
   world_.hit("renew: " + std::string(answer->commit.seq.value == 0 ? "as long already" : "done"));
   if (token.foreign) return wrong(machine, token.row, "a token of another request renewed it");
-  SeenRow seen = world_.requests().now_at(machine.index(), token.row);
   if (token.go.node != machine.name()) return wrong(machine, token.row, "another node's lease was renewed");
-  if (!has_token(seen, token.go) || seen.claims.at(token.go.node).lease_until < answer->lease_until)
-    wrong(machine, token.row, "a lease was renewed that is on no disk");
+  bool there = world_.requests().has_event(machine.index(), token.row, [&](const RequestEvent& e) {
+    return e.is_claim() && e.go == token.go && e.claim.lease_until >= answer->lease_until;
+  });
+  if (!there) wrong(machine, token.row, "a lease was renewed that is on no disk");
 }
 
 void RequestAnswers::released(Machine& machine, const SentToken& token,
