@@ -86,16 +86,21 @@ void RequestAnswers::began(Machine& machine, const SentBegin& sent, const Result
     return;
   }
   world_.trace(fmt::format("{} began {}: {}", machine.name(), readable(row), answer->go ? "go" : "replay"));
-  Vector applied = machine.node().applied();
-  for (const auto& [node, hlc] : sent.call.session) {
-    if (applied[node] < hlc) wrong(machine, row, "a begin was answered that had not what its session has");
-  }
+  session(machine, row, sent.call.session);
   if (answer->scope != (is_at_home(row) ? "home:eu" : "local"))
     wrong(machine, row, "its scope is said to be " + answer->scope);
   if (answer->go) return go(machine, sent, *answer);
   world_.hit("begin: replay");
   payload(machine, row, sent.call.fingerprint, sight(machine, row));
   replay(machine, row, *answer->replay);
+}
+
+/// What decides has what its caller's session has.
+void RequestAnswers::session(Machine& machine, const std::string& row, const Vector& session) {
+  Vector applied = machine.node().applied();
+  for (const auto& [node, hlc] : session) {
+    if (applied[node] < hlc) wrong(machine, row, "was decided without what the caller's session has seen");
+  }
 }
 
 void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer) {
@@ -257,7 +262,7 @@ void RequestAnswers::nothing_of(Machine& machine, const Completion& sent) {
 }
 
 void RequestAnswers::executed(Machine& machine, const Completion& sent, const Sha256& fingerprint,
-                              const Result<node::CompleteAnswer>& answer) {
+                              const Vector& seen, const Result<node::CompleteAnswer>& answer) {
   const std::string& row = sent.row;
   if (!answer) {
     bool nothing = noted("execute", machine, row, answer.error());
@@ -269,6 +274,7 @@ void RequestAnswers::executed(Machine& machine, const Completion& sent, const Sh
   world_.trace(
       fmt::format("{} executed {}: {}", machine.name(), readable(row), format_commit_id(answer->commit)));
   world_.hit(answer->replayed ? "execute: replay" : "execute: done");
+  session(machine, row, seen);
   if (answer->replayed) {
     payload(machine, row, fingerprint, sight(machine, row));
     return replay(machine, row, answer->response);
