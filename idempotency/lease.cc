@@ -28,6 +28,8 @@ Result<Held> find(const Row& row, const std::string& ns, const std::string& id, 
   Held held{std::move(*token), live(row, here.now()), nullptr};
   if (auto bad = check_against(held.row, held.token)) return *bad;
   held.claim = claim_of(held.row, held.token.go);
+  if (REFRAIN_PLANTED(renew_by_anyone) && held.row && held.row->claims.contains(here.node))
+    held.claim = &held.row->claims.at(here.node);
   return held;
 }
 
@@ -54,7 +56,8 @@ Decision<RenewAnswer> renew(const Row& row, const RenewCall& call, const Terms& 
   if (auto over = ended(*held, here)) return *over;
   Claim claim = *held->claim;
   Milliseconds lease = call.lease.value_or(std::min(terms.rules.lease, terms.max_lease));
-  claim.lease_until = std::max(claim.lease_until, here.now() + lease);
+  WallMs least = REFRAIN_PLANTED(renew_shortens) ? WallMs{0} : claim.lease_until;
+  claim.lease_until = std::max(least, here.now() + lease);
   RenewAnswer answer{claim.lease_until - here.now(), claim.lease_until};
   if (claim == *held->claim) return answer;
   return {answer, store::ClaimOp{call.ns, call.id, here.node, std::move(claim)}};

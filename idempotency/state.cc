@@ -76,7 +76,8 @@ Standing standing(const RequestRow* row, const Here& here) {
   if (REFRAIN_PLANTED(seen_forgotten_early) && row->outcome)
     seen_until = row->outcome->outcome.response_until;
   if (row->outcome && here.now() < seen_until) {
-    out.state = here.now() < row->outcome->outcome.response_until ? State::kCompleted : State::kSeen;
+    bool kept = here.now() < row->outcome->outcome.response_until || REFRAIN_PLANTED(response_never_expires);
+    out.state = kept ? State::kCompleted : State::kSeen;
     return out;
   }
   std::optional<GoId> running;

@@ -61,6 +61,7 @@ replication::MembershipConfig membership_config(const Config& config, const Star
 Regions::Regions(const Config& config, const World& world, const Start& start, Ledger& ledger,
                  std::map<NodeName, store::ReadCursor> cursors, const Moment& now)
     : config_(config),
+      rules_hash_(rules_hash(config.requests)),
       world_(world),
       start_(start),
       ledger_(ledger),

@@ -87,6 +87,7 @@ class Regions final : public Replicator {
   std::optional<SteadyNs> heard_at(const Journal& journal) const;
 
   const Config& config_;
+  const Sha256 rules_hash_;  // of config_.requests
   const World& world_;
   const Start& start_;
   Ledger& ledger_;

@@ -267,7 +267,7 @@ MemberReport Regions::member_report(Incarnation incarnation, const replication::
     report.note = heard ? fmt::format("silent for {}",
                                       age(std::chrono::duration_cast<Milliseconds>(now.steady - *heard)))
                         : "not heard since this node started";
-  } else if (member.traits.namespaces_hash != rules_hash(config_.requests)) {
+  } else if (member.traits.namespaces_hash != rules_hash_) {
     report.note = "config_mismatch: its request namespaces differ from ours";
   }
   return report;
@@ -427,7 +427,7 @@ void Regions::add_checks(std::vector<Check>& checks, const Moment& now) const {
       checks.push_back({"member " + journal.node, false, false, "", why_not(journal, now)});
     }
     const replication::Member* member = membership_->table().find(journal.incarnation);
-    if (member != nullptr && member->traits.namespaces_hash != rules_hash(config_.requests)) {
+    if (member != nullptr && member->traits.namespaces_hash != rules_hash_) {
       checks.push_back({"config " + journal.node, false, false, "",
                         fmt::format("config_mismatch: the request namespaces of {} differ from ours. Give "
                                     "all members the same `requests`.",

@@ -8,6 +8,7 @@ Each stage is a program of its own that can be run alone; what it prints goes to
 BUILD/test-logs. The last line is `N passed, N failed`; the exit code is 0 when none failed."""
 import argparse
 import contextlib
+import datetime
 import os
 import pathlib
 import re
@@ -22,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from kafka_broker import KafkaBroker  # noqa: E402
 from tree import ROOT, project_files  # noqa: E402
 
+WORLDS = 10_000  # both cores do them in two minutes
 CLANG_FORMAT = 14  # versions format differently; this is the one the sources are kept with
 
 
@@ -130,6 +132,19 @@ class Suite:
         closing += re.findall(r"^\d+% tests passed.*$", text, re.MULTILINE)
         return Outcome(passed, max(failed, int(code != 0)), closing)
 
+    def simulation(self) -> Outcome:
+        """New worlds each day: a failure names its seed, so that it can be kept."""
+        base = int(f"{datetime.date.today():%Y%m%d}") * 100_000
+        print(f"  {WORLDS} worlds from seed {base} on: {datetime.date.today()}'s")
+        flags = ["--seeds", str(WORLDS), "--from", str(base), "--every-branch"]
+        return self.program("simulation", [self.build / "refrain-sim", *flags], 1200)
+
+    def mutants(self) -> Outcome:
+        """A third of the planted bugs, each day another; `./dev mutants` runs them all."""
+        share = f"{datetime.date.today().toordinal() % 3 + 1}/3"
+        flags = ["--mutants", "--seeds", "3000", "--share", share]
+        return self.program("mutants", [self.build / "refrain-sim", *flags], 1200)
+
     @staticmethod
     def _without_report(text: str, reported):
         lines = re.findall(r"Test +#\d+: (\S+) \.+ *(?:\*\*\*)?(\w[\w: ]*?) +[\d.]+ sec", text)
@@ -142,6 +157,8 @@ class Suite:
             "licence": lambda: self.python("licence", "tests/spdx_test.py", 60),
             "suite": lambda: self.python("suite", "tests/suite_test.py", 60),
             "programs": self.programs,
+            "simulation": self.simulation,
+            "mutants": self.mutants,
             "broker": lambda: self.python("broker", "tests/kafka_broker_test.py", 300),
             "integration": lambda: self.python("integration", "tests/integration/run.py", 1200, "-v"),
             "chaos": lambda: self.python("chaos", "-m", 600, *"unittest discover -v -s tests/chaos -p *_test.py".split()),

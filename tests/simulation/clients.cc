@@ -185,6 +185,7 @@ void Clients::check_conditions(Machine& machine, const std::vector<node::Write>&
 }
 
 void Clients::resolve_conflict(Client& client, Machine& machine) {
+  // What requests have done is theirs: an oracle compares it with the run that is replayed.
   auto open = machine.node().conflicts(kNs, "", true, "", 10);
   if (!open || open->items.empty()) return;
   const node::ConflictReport& conflict = open->items[client.dice.below(open->items.size())];

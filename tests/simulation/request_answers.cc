@@ -86,16 +86,21 @@ void RequestAnswers::began(Machine& machine, const SentBegin& sent, const Result
     return;
   }
   world_.trace(fmt::format("{} began {}: {}", machine.name(), readable(row), answer->go ? "go" : "replay"));
-  Vector applied = machine.node().applied();
-  for (const auto& [node, hlc] : sent.call.session) {
-    if (applied[node] < hlc) wrong(machine, row, "a begin was answered that had not what its session has");
-  }
+  session(machine, row, sent.call.session);
   if (answer->scope != (is_at_home(row) ? "home:eu" : "local"))
     wrong(machine, row, "its scope is said to be " + answer->scope);
   if (answer->go) return go(machine, sent, *answer);
   world_.hit("begin: replay");
   payload(machine, row, sent.call.fingerprint, sight(machine, row));
   replay(machine, row, *answer->replay);
+}
+
+/// What decides has what its caller's session has.
+void RequestAnswers::session(Machine& machine, const std::string& row, const Vector& session) {
+  Vector applied = machine.node().applied();
+  for (const auto& [node, hlc] : session) {
+    if (applied[node] < hlc) wrong(machine, row, "was decided without what the caller's session has seen");
+  }
 }
 
 void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer) {
@@ -257,7 +262,7 @@ void RequestAnswers::nothing_of(Machine& machine, const Completion& sent) {
 }
 
 void RequestAnswers::executed(Machine& machine, const Completion& sent, const Sha256& fingerprint,
-                              const Result<node::CompleteAnswer>& answer) {
+                              const Vector& seen, const Result<node::CompleteAnswer>& answer) {
   const std::string& row = sent.row;
   if (!answer) {
     bool nothing = noted("execute", machine, row, answer.error());
@@ -269,6 +274,7 @@ void RequestAnswers::executed(Machine& machine, const Completion& sent, const Sh
   world_.trace(
       fmt::format("{} executed {}: {}", machine.name(), readable(row), format_commit_id(answer->commit)));
   world_.hit(answer->replayed ? "execute: replay" : "execute: done");
+  session(machine, row, seen);
   if (answer->replayed) {
     payload(machine, row, fingerprint, sight(machine, row));
     return replay(machine, row, answer->response);
@@ -299,10 +305,11 @@ void RequestAnswers::renewed(Machine& machine, const SentToken& token,
   }
   world_.hit("renew: " + std::string(answer->commit.seq.value == 0 ? "as long already" : "done"));
   if (token.foreign) return wrong(machine, token.row, "a token of another request renewed it");
-  SeenRow seen = world_.requests().now_at(machine.index(), token.row);
   if (token.go.node != machine.name()) return wrong(machine, token.row, "another node's lease was renewed");
-  if (!has_token(seen, token.go) || seen.claims.at(token.go.node).lease_until < answer->lease_until)
-    wrong(machine, token.row, "a lease was renewed that is on no disk");
+  bool there = world_.requests().has_event(machine.index(), token.row, [&](const RequestEvent& e) {
+    return e.is_claim() && e.go == token.go && e.claim.lease_until >= answer->lease_until;
+  });
+  if (!there) wrong(machine, token.row, "a lease was renewed that is on no disk");
 }
 
 void RequestAnswers::released(Machine& machine, const SentToken& token,

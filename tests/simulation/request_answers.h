@@ -32,7 +32,7 @@ class RequestAnswers {
   void began(Machine& machine, const SentBegin& sent, const Result<node::BeginAnswer>& answer);
   void completed(Machine& machine, const SentToken& token, const Completion& sent,
                  const Result<node::CompleteAnswer>& answer);
-  void executed(Machine& machine, const Completion& sent, const Sha256& fingerprint,
+  void executed(Machine& machine, const Completion& sent, const Sha256& fingerprint, const Vector& seen,
                 const Result<node::CompleteAnswer>& answer);
   void renewed(Machine& machine, const SentToken& token, const Result<node::RenewAnswer>& answer);
   void released(Machine& machine, const SentToken& token, const Result<node::ReleaseAnswer>& answer);
@@ -51,6 +51,7 @@ class RequestAnswers {
   Sight sight(Machine& machine, const std::string& row);
   void wrong(Machine& machine, const std::string& row, const std::string& what);
   bool noted(const char* call, Machine& machine, const std::string& row, const Error& error);
+  void session(Machine& machine, const std::string& row, const Vector& session);
   void go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer);
   void count_takeovers(const RequestEvent& go, const std::string& row);
   void replay(Machine& machine, const std::string& row, const node::StoredResponse& response);

@@ -124,7 +124,7 @@ void RequestClients::begin(Client& client, Machine& machine) {
   if (dice.chance(habits_.waits)) call.wait = Milliseconds{dice.between(10, 2'500)};
   if (dice.chance(0.2)) call.lease = Milliseconds{dice.between(50, 3'000)};
   if (dice.chance(0.1)) call.on_expiry = dice.chance(0.5) ? node::OnExpiry::kHold : node::OnExpiry::kRetry;
-  if (call.ns == "brief" && dice.chance(0.2)) call.seen_ttl = Milliseconds{dice.between(300, 3'000)};
+  if (call.ns == "brief" && dice.chance(0.5)) call.seen_ttl = Milliseconds{dice.between(300, 3'000)};
   if (dice.chance(0.1)) call.max_lag = Milliseconds{dice.between(1, 3'000)};
   world_.history().requests.emplace(row_of(call.ns, call.id), payload_of(call.id, true));
   send(client, machine, call, dice.chance(0.3) ? 2 : 0);
@@ -332,13 +332,14 @@ void RequestClients::execute(Client& client, Machine& machine) {
   Sha256 payload = payload_of(id, !client.dice.chance(habits_.wrong_payload));
   call.fingerprint = payload;
   if (client.dice.chance(0.5)) call.session = *client.session;
+  Vector seen = call.session;
   world_.history().requests.emplace(completion.row, payload_of(id, true));
   world_.history().completions[completion.row].push_back(completion);
   if (completion.response) ++world_.history().sends[completion.response->body];
   machine.node().execute(std::move(call), world_.answer<node::CompleteAnswer>(
-                                              machine, [this, &client, &machine, completion,
-                                                        payload](const Result<node::CompleteAnswer>& answer) {
-                                                answers_.executed(machine, completion, payload, answer);
+                                              machine, [this, &client, &machine, completion, payload,
+                                                        seen](const Result<node::CompleteAnswer>& answer) {
+                                                answers_.executed(machine, completion, payload, seen, answer);
                                                 if (answer) join(*client.session, answer->session);
                                               }));
 }

@@ -78,7 +78,7 @@ std::string token_over(const Case& of, const SeenClaim* own) {
   auto newest = of.seen.claims.find(of.event.go.node);
   if (!may_be_gone && newest != of.seen.claims.end() && newest->second.given->go.go > of.event.go.go)
     return "a later claim of its node took over";
-  if (own != nullptr && own->released) return "it was released";
+  if (own != nullptr && own->released && !may_be_gone) return "it was released";
   return {};
 }
 
