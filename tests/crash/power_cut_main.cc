@@ -25,6 +25,11 @@ std::string planted_bug;
 bool planted(std::string_view bug) {
   return !planted_bug.empty() && bug == planted_bug;
 }
+
+std::uint64_t& branch_counter(std::string_view) {  // nobody counts here
+  static std::uint64_t all = 0;
+  return all;
+}
 }  // namespace refrain
 
 namespace refrain::crash {
