@@ -79,6 +79,9 @@ struct Journal {
   NodeName node;
   Incarnation incarnation;
   auto operator<=>(const Journal&) const = default;
+  bool operator==(const Journal& other) const {  // most differ in the number
+    return incarnation == other.incarnation && node == other.node;
+  }
 };
 
 struct CommitId {

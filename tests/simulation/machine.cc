@@ -81,7 +81,7 @@ void Machine::wake() {
   woken_ = true;
   if (!node_ || ties_.now < paused_until_) return;
   steps_at_ =
-      std::min(steps_at_, std::max(busy_until_, ties_.now + Nanoseconds{dice_.between(10'000, 2'000'000)}));
+      std::min(steps_at_, std::max(busy_until_, ties_.now + Nanoseconds{dice_.between(10'000, 5'000'000)}));
 }
 
 }  // namespace refrain::simulation

@@ -17,7 +17,7 @@ namespace {
 
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
-constexpr Milliseconds kLook{250};
+constexpr Milliseconds kLook{400};
 constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
 constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
