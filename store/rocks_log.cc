@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "store/engine.h"
 #include "store/files.h"
 #include "store/rocks_files.h"
 
@@ -27,6 +28,9 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kBlock = 32 << 10;
 constexpr std::uint64_t kHeader = 7;
 constexpr std::uint64_t kSector = 512;
+/// Made before the first change is written. A family that a later version adds does not count here.
+constexpr std::size_t kFamiliesFromBirth = 9;
+static_assert(kFamiliesFromBirth <= kFamilies);
 enum Type : std::uint8_t { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
 struct Part {
@@ -109,19 +113,21 @@ void each_record(std::string_view bytes, Look look) {
   }
 }
 
-/// What RocksDB's VersionEdit begins with; a tag, and what belongs to it. Behind it stand the tables.
+/// What RocksDB's VersionEdit begins with: a tag, and what belongs to it. Behind it stand the tables.
 class Edit {
  public:
   explicit Edit(std::string_view bytes) : in_(bytes) {}
-  /// False when something in it is not known, in front of where the number would stand.
-  bool read(std::uint64_t& last_sequence) {
+  /// False when something in it is not known, in front of where the facts would stand.
+  bool read(ManifestFacts& facts) {
     while (!in_.empty()) {
       std::uint64_t tag = varint();
       if (tag == kLastSequence) {
-        last_sequence = std::max(last_sequence, varint());
-        return !failed_;
-      }
-      if (tag == kLogNumber || tag == kNextFile || tag == kPrevLog || tag == kMinLog || tag == kMaxFamily) {
+        facts.last_sequence = std::max(facts.last_sequence, varint());
+      } else if (tag == kFamilyAdd) {
+        skip(varint());
+        ++facts.families;
+      } else if (tag == kLogNumber || tag == kNextFile || tag == kPrevLog || tag == kMinLog ||
+                 tag == kFamily || tag == kMaxFamily) {
         varint();
       } else if (tag == kComparator || tag >= kMayBeIgnored) {
         skip(varint());
@@ -141,12 +147,14 @@ class Edit {
     kLastSequence = 4,
     kPrevLog = 9,
     kMinLog = 10,
+    kFamily = 200,
+    kFamilyAdd = 201,
     kMaxFamily = 203,
     kMayBeIgnored = 1 << 13,
   };
-  /// Cursors, tables, families, groups.
+  /// Cursors, tables, a family dropped, groups.
   static bool is_behind(std::uint64_t tag) {
-    return (tag >= 5 && tag <= 8) || (tag >= 100 && tag <= 104) || (tag >= 200 && tag <= 202) || tag == 300;
+    return (tag >= 5 && tag <= 8) || (tag >= 100 && tag <= 104) || tag == 202 || tag == 300;
   }
   std::uint64_t varint() {
     std::uint64_t value = 0;
@@ -189,6 +197,11 @@ class Mapped {
 Error failed(const std::string& path) {
   return unavailable("store_failed",
                      "Cannot read " + path + ": " + std::strerror(errno) + ". Look at the disk.");
+}
+
+Error lost(const std::string& directory, const std::string& what) {
+  return corrupt("The store in " + directory + " has lost writes: " + what + ". " +
+                 rebuild_advice(directory));
 }
 
 /// Of what is left of a file when it is mended.
@@ -277,45 +290,68 @@ LogEnd log_end(std::string_view bytes) {
   return end;
 }
 
-std::optional<std::uint64_t> last_sequence_of(std::string_view manifest) {
-  std::uint64_t newest = 0;
+std::optional<ManifestFacts> facts_of_manifest(std::string_view manifest) {
+  ManifestFacts facts;
   bool known = true;
   each_record(manifest, [&](std::string_view record) {
-    known = Edit(record).read(newest);
+    known = Edit(record).read(facts);
     return known;
   });
-  return known ? std::optional(newest) : std::nullopt;
+  return known ? std::optional(facts) : std::nullopt;
 }
 
-std::optional<std::uint64_t> first_sequence_of(std::string_view log) {
-  std::optional<std::uint64_t> first;
-  each_record(log, [&](std::string_view record) {
-    if (record.size() >= 8) first = little_endian(record.substr(0, 8));
-    return false;
-  });
-  return first;
+std::optional<Sequences> sequences_of(std::string_view log) {
+  constexpr std::size_t kHead = 12;  // u64 sequence | u32 changes
+  std::optional<Sequences> found;
+  std::string head;
+  for (std::uint64_t at = 0; at + kHeader <= log.size();) {
+    if (left_in_block(at) < kHeader) {
+      at += left_in_block(at);
+      continue;
+    }
+    Part part = part_at(log, at);
+    if (part.type == kZero || at + kHeader + part.length > log.size()) break;
+    if (part.type == kFull || part.type == kFirst) head.clear();
+    if (head.size() < kHead)
+      head += log.substr(at + kHeader, std::min<std::uint64_t>(part.length, kHead - head.size()));
+    if ((part.type == kFull || part.type == kLast) && head.size() == kHead) {
+      std::uint64_t sequence = little_endian(std::string_view(head).substr(0, 8));
+      std::uint64_t changes = little_endian(std::string_view(head).substr(8, 4));
+      if (!found) found = Sequences{sequence, sequence};
+      found->last = std::max(found->last, sequence + changes - std::min<std::uint64_t>(changes, 1));
+    }
+    at += kHeader + part.length;
+  }
+  return found;
 }
 
 Result<void> mend_logs(const std::string& directory) {
-  std::optional<std::uint64_t> known;
-  auto manifest = manifest_in_use(directory);
-  if (manifest) {
-    auto look = [&](std::string_view bytes) { known = last_sequence_of(bytes); };
+  std::optional<ManifestFacts> known;
+  if (auto manifest = manifest_in_use(directory)) {
+    auto look = [&](std::string_view bytes) { known = facts_of_manifest(bytes); };
     if (auto mended = mend(directory, *manifest, look); !mended) return mended;
   }
   auto logs = logs_of(directory);
   if (!logs) return logs.error();
-  std::optional<std::uint64_t> first;
+  std::uint64_t end = known ? known->last_sequence : 0;
+  std::string before = "the MANIFEST";
   for (const std::string& log : *logs) {
-    auto look = [&](std::string_view bytes) {
-      if (!first) first = first_sequence_of(bytes);
-    };
-    if (auto mended = mend(directory, log, look); !mended) return mended;
+    std::optional<Sequences> in;
+    if (auto mended = mend(directory, log, [&](std::string_view bytes) { in = sequences_of(bytes); });
+        !mended)
+      return mended;
+    if (!known || !in) continue;
+    if (known->families < kFamiliesFromBirth)
+      return lost(directory, "the MANIFEST has not all families, and " + log + " is not empty");
+    if (in->first > end + 1) {
+      return lost(directory, before + " ends at change " + std::to_string(end) + ", " + log + " begins at " +
+                                 std::to_string(in->first));
+    }
+    if (in->last < end) continue;
+    end = in->last;
+    before = log;
   }
-  if (!known || !first || *first <= *known + 1) return {};
-  return corrupt("The store in " + directory + " has lost writes: the MANIFEST " + *manifest +
-                 " ends at change " + std::to_string(*known) + ", the oldest log begins at " +
-                 std::to_string(*first) + ". " + rebuild_advice(directory));
+  return {};
 }
 
 }  // namespace refrain::store

@@ -31,17 +31,27 @@ struct LogEnd {
 /// old bytes instead of zeros: it counts as damage.
 LogEnd log_end(std::string_view bytes);
 
-/// The newest sequence number that a MANIFEST says is in its tables or in the logs before the ones that are
-/// kept; nothing when it holds what we do not know. Pure.
-std::optional<std::uint64_t> last_sequence_of(std::string_view manifest);
+/// What the whole records of a MANIFEST say; nothing when one holds what we do not know. Pure.
+struct ManifestFacts {
+  std::uint64_t last_sequence = 0;  // of the changes that are in its tables, and in logs that are kept
+  std::size_t families = 1;         // the first one is never named
+};
+std::optional<ManifestFacts> facts_of_manifest(std::string_view manifest);
 
-/// The sequence number at which a write-ahead log begins; nothing when no record is in it. Pure.
-std::optional<std::uint64_t> first_sequence_of(std::string_view log);
+/// The sequence numbers of the first and the last change in a write-ahead log whose end is whole or
+/// unfinished; nothing when no record is in it. Pure.
+struct Sequences {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+};
+std::optional<Sequences> sequences_of(std::string_view log);
 
 /// Every write-ahead log in the directory, and the MANIFEST in use: torn ends are cut off, durably. kCorrupt
-/// with the file's name, the place and what to do when one is damaged, or when the oldest log begins behind
-/// what the MANIFEST knows: one that lost its end names too few tables, and RocksDB opens with those. Nobody
-/// else may have the store open: the lock of the data directory sees to it.
+/// with the file's name, the place and what to do when one is damaged, or when changes are missing
+/// between what the MANIFEST knows and the logs, or between two logs, or families that every store has: a
+/// MANIFEST that lost its end names too few tables, and RocksDB opens with those. What it cannot see: such a
+/// MANIFEST where all logs are empty, for which the node's own journal stands in. Nobody else may have the
+/// store open: the lock of the data directory sees to it.
 Result<void> mend_logs(const std::string& directory);
 
 }  // namespace refrain::store
