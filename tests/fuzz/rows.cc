@@ -190,8 +190,9 @@ void snapshot(Input& in) {
                  b->feed(std::string_view(stream).substr(cut)).has_value();
   REFRAIN_ASSERT(fed.has_value() == fed_too, "a stream is the same however it is cut");
   REFRAIN_ASSERT(a->totals() == b->totals() && a->header() == b->header(), "and says the same");
-  REFRAIN_ASSERT(!a->complete() || (fed && a->finish().has_value()), "only what came whole is taken");
-  if (!fed) REFRAIN_ASSERT(!a->finish().has_value() && !a->feed("").has_value(), "damage is for good");
+  REFRAIN_ASSERT(a->finish().has_value() == (a->complete() && fed),
+                 "what came whole, and only that, is taken");
+  if (!fed) REFRAIN_ASSERT(!a->feed("").has_value(), "damage is for good");
 }
 
 }  // namespace
