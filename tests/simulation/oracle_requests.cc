@@ -89,6 +89,10 @@ std::string difference(World& world, std::map<std::string, Losers> a, std::map<s
   for (const auto& [row, events] : world.requests().rows()) {
     // Forgotten where the other run's journal came later than it is remembered: there they never met.
     if (is_short_lived(row)) continue;
+    // Where an operator's word is the largest outcome, runs that met it first are only possible.
+    bool word = std::ranges::any_of(
+        events, [](const RequestEvent& e) { return e.kind == RequestEvent::Kind::kResolve; });
+    if (word) continue;
     std::optional<store::GoId> winner = runs_of(events).winner;
     for (const RequestEvent& event : events) {
       const store::GoId& go = event.go;

@@ -163,6 +163,11 @@ void RequestAnswers::replay(Machine& machine, const std::string& row, const node
 void RequestAnswers::payload(Machine& machine, const std::string& row, const Sha256& fingerprint,
                              const Sight& sight) {
   if (is_short_lived(row)) return;
+  // What was released or given within the same batch may have bound it to nothing for a while.
+  bool within = world_.requests().has_event(machine.index(), row, [&](const RequestEvent& e) {
+    return world_.requests().in_newest_batch(machine.index(), e);
+  });
+  if (within) return;
   if (binds_another(sight.now, fingerprint, sight.least_time) &&
       binds_another(sight.before, fingerprint, sight.least_time))
     wrong(machine, row, "another payload was not refused as such");
