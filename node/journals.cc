@@ -257,7 +257,8 @@ void Journals::written(const Moment& now, std::vector<NewCommit> commits) {
   for (auto& [node, cursor] : moved_) cursors_[node] = cursor;
   moved_.clear();
   for (NewCommit& commit : commits) publisher_.offer(commit.seq, std::move(commit.bytes));
-  publisher_.set_allowed(may_publish_ && own_end_seen_ && !rolled_back_);
+  // What the store held when it was opened may be from a write whose sync failed: the first tick syncs it.
+  publisher_.set_allowed(may_publish_ && own_end_seen_ && !rolled_back_ && ledger_.synced_since_load());
   publisher_.step(now.steady);
   wakes_at_ = publisher_.wakes_at(now.steady);
 }

@@ -155,6 +155,7 @@ class Suite:
             "format": self.formatting,
             "layers": lambda: self.python("layers", "tests/layers_test.py", 60),
             "licence": lambda: self.python("licence", "tests/spdx_test.py", 60),
+            "guarantees": lambda: self.python("guarantees", "tests/guarantees_test.py", 60),
             "suite": lambda: self.python("suite", "tests/suite_test.py", 60),
             "programs": self.programs,
             "simulation": self.simulation,

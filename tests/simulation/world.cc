@@ -339,7 +339,8 @@ void World::check_claims(Machine& machine, const node::StatusReport& report) {
   if (report.stable.value > 0)
     check_durable({name, report.incarnation, report.stable}, members, name + " says stable");
   auto before = reports_.find(machine.index());
-  bool same_life = before != reports_.end() && before->second.incarnation == report.incarnation;
+  bool same_life = before != reports_.end() && before->second.incarnation == report.incarnation &&
+                   report.batches >= before->second.batches;  // else the store was opened again
   if (same_life && (report.synced < before->second.synced || report.stable < before->second.stable ||
                     report.stable_time < before->second.stable_time))
     wrong(fmt::format("{} says less is synced or stable than it said before", name));
