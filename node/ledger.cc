@@ -219,7 +219,9 @@ void Ledger::forget_batch() {
   new_commits_.clear();
   broken_.reset();
   sync_ = false;
+  Seq synced = books_.synced;  // it was so, and may have been told, whether or not it is written
   if (!REFRAIN_PLANTED(books_not_restored)) books_ = written_books_;
+  books_.synced = std::max(books_.synced, synced);
   ++revision_;
   identity_ = written_identity_;
   conflicts_.restore(written_conflicts_);
@@ -233,9 +235,8 @@ void Ledger::set_published(Seq seq) {
 }
 
 void Ledger::set_synced(Seq seq) {
-  if (seq <= books_.synced) return;
-  books_.synced = seq;
-  store::Meta::set_synced(draft_, seq);
+  books_.synced = std::max(books_.synced, seq);
+  if (books_.synced > written_books_.synced) store::Meta::set_synced(draft_, books_.synced);
 }
 
 Result<void> Ledger::forget_outbox_up_to(Seq seq) {

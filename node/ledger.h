@@ -60,7 +60,8 @@ class Ledger {
   const Books& books() const { return books_; }
   /// Of books().applied what a synced write has made safe against power cuts since this ledger was loaded.
   const store::AppliedTable& synced_applied() const { return synced_applied_; }
-  /// A synced write has succeeded since then: what the load found may have come from a write whose sync failed.
+  /// A synced write has succeeded since then: what the load found may have come from a write whose sync
+  /// failed.
   bool synced_since_load() const { return synced_since_load_; }
   store::Draft& draft() { return draft_; }
   store::Engine& engine() { return engine_; }

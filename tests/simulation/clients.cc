@@ -127,8 +127,8 @@ void Clients::send(Client& client, Machine& machine, node::CommitCall call) {
   machine.node().commit(std::move(call), world_.answer<node::CommitAnswer>(machine, done));
 }
 
-/// A key is carried out once at a node. Two nodes that had not heard of each other may both carry it out; then a
-/// replay may give either, and the answer of the first may come after it.
+/// A key is carried out once at a node. Two nodes that had not heard of each other may both carry it out;
+/// then a replay may give either, and the answer of the first may come after it.
 void Clients::check_keyed(Machine& machine, const std::string& key, const node::CommitAnswer& answer) {
   world_.hit(answer.replayed ? "keyed write: replayed" : "keyed write: done");
   if (answer.replayed) return;

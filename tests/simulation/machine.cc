@@ -20,7 +20,6 @@ Machine::Machine(std::size_t index, node::Config config, bool founder, Dice dice
 Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
   auto opened = store::SimEngine::open(disk_);
   if (!opened) return opened.error();
-  ties_.looked(**opened);
   ties_.opened(**opened);
   auto watcher = [this](const store::Batch&, store::Durability, const Result<void>& written,
                         const store::View& view) {

@@ -21,7 +21,7 @@ class Machine {
     const SteadyNs& now;
     std::shared_ptr<replication::MemoryBroker> broker;
     replication::Peers* peers;
-    std::function<void(const store::View&)> looked;  // the store was opened or written
+    std::function<void(const store::View&)> looked;  // the store was written
     std::function<void(std::string)> say;
     std::function<void(const store::View&)> opened = [](const store::View&) {};  // before anything changes it
   };

@@ -55,12 +55,11 @@ World::World(Plan plan, bool print_trace)
                        broker_,
                        peers_.back().get(),
                        [this, i](const store::View& view) {
-                         ghost_.look(i, view, machines_[i]->disk().unsynced() == 0);
-                         requests_.look(i);
+                         look(i, view);
                          check_clock(i);
                        },
                        [this](const std::string& text) { trace(text); },
-                       [this, i](const store::View& view) { check_cursors(i, view); }};
+                       [this, i](const store::View& view) { look_at_opened(i, view); }};
     topics_.emplace_back(NodeName(kNames[i]));
     machines_.push_back(
         std::make_unique<Machine>(i, config_of(i), i == 0, root_.stream(kNames[i]), std::move(ties)));
@@ -290,6 +289,18 @@ void World::look_at_topic(std::size_t index) {
       wrong(fmt::format("{} published commit {} before it was synced", machine.name(),
                         topic.newest(journal.incarnation).value));
   }
+}
+
+void World::look(std::size_t index, const store::View& view) {
+  ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
+  requests_.look(index);
+}
+
+/// What it holds may have been minted before its clock was stepped back.
+void World::look_at_opened(std::size_t index, const store::View& view) {
+  look(index, view);
+  newest_minted_[index] = ghost_.newest_of(machines_[index]->name()).value_or(Hlc{});
+  check_cursors(index, view);
 }
 
 /// What a journal's cursor has passed must be in the data beside it: or a crash has lost it.

@@ -98,6 +98,8 @@ class World {
   void check_claims(Machine& machine, const node::StatusReport& report);
   void help_parked(Machine& machine, const node::StatusReport& report);
   void look_at_topic(std::size_t index);
+  void look(std::size_t index, const store::View& view);
+  void look_at_opened(std::size_t index, const store::View& view);
   void check_cursors(std::size_t index, const store::View& view);
   void check_clock(std::size_t index);
   void act(const Action& action);

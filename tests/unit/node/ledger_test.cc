@@ -86,6 +86,34 @@ TEST_F(LedgerTest, ABatchThatIsNotWrittenNeverHappened) {
   EXPECT_EQ(value("b"), "3");
 }
 
+TEST_F(LedgerTest, WhatWasSyncedStaysSoWhenItCannotBeWrittenAndIsWrittenLater) {
+  ledger_->start(wall_);
+  put("a", "1");
+  ASSERT_TRUE(ledger_->write());
+  ledger_->take_new_commits();
+  disk_.fail_next(store::SimFault::kDiskFull);
+  ledger_->start(wall_);
+  ledger_->set_synced({1});
+  ASSERT_FALSE(ledger_->write());
+  EXPECT_EQ(ledger_->books().synced, Seq{1}) << "it may have been told";
+  ledger_->start(wall_);
+  ledger_->set_synced({1});
+  ASSERT_TRUE(ledger_->write());
+  ASSERT_TRUE(ledger_->reload());
+  EXPECT_EQ(ledger_->books().synced, Seq{1});
+}
+
+TEST_F(LedgerTest, WhatAnOpenFoundIsSafeOnceASyncedWriteHasSucceeded) {
+  EXPECT_FALSE(ledger_->synced_since_load()) << "it may be from a write whose sync failed";
+  ledger_->start(wall_);
+  put("a", "1");
+  ASSERT_TRUE(ledger_->write());
+  ledger_->take_new_commits();
+  EXPECT_TRUE(ledger_->synced_since_load());
+  ASSERT_TRUE(ledger_->reload());
+  EXPECT_FALSE(ledger_->synced_since_load());
+}
+
 TEST_F(LedgerTest, OnlyWrittenBatchesAreCountedWithTheCommitsInThem) {
   ledger_->start(wall_);
   put("a", "1");

@@ -36,7 +36,7 @@ struct Seen {
   void all_have(const Journal& journal, std::uint64_t seq) {
     for (const Journal& member : history.table().active()) has(member, journal, seq);
   }
-  Knowledge known() const { return {history.table(), self, applied, synced.value_or(applied), ticks}; }
+  Knowledge known() const { return {history.table(), self, applied, synced ? *synced : applied, ticks}; }
 };
 
 Seen all_at(std::uint64_t seq) {
