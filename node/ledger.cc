@@ -65,7 +65,7 @@ Result<void> Ledger::reload() {
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
   ++revision_;
   synced_applied_.clear();
-  synced_since_load_ = REFRAIN_PLANTED(published_after_a_failed_sync);
+  synced_since_load_ = false;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
   if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
   stored_hlc_ = *hlc;

@@ -21,7 +21,6 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"ack_before_sync", "a write is acknowledged before it is synced"},
       {"group_ack_before_sync", "of several commits in one batch all are acknowledged before it is synced"},
       {"tick_published_unsynced", "a tick goes to Kafka before it is synced"},
-      {"published_after_a_failed_sync", "what a failed sync left is published before it is synced"},
       {"clock_from_wall", "after a restart the clock starts from the wall alone"},
       {"observe_without_bound", "a commit from far in the future moves the clock"},
       {"books_not_restored",

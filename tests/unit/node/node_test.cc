@@ -241,6 +241,33 @@ TEST(KafkaAway, AMirrorUnderAnotherClusterIdIsReadAgainAndRollsNobodyBack) {
   EXPECT_EQ(world.get("us", "k"), "after");
 }
 
+TEST(Disk, WhatAFailedSyncLeftIsNotPublishedBeforeItIsSynced) {
+  SmallCluster world({"eu"});
+  world.start();
+  const std::string topic = "refrain.small.journal.eu";
+  ASSERT_TRUE(world.put("eu", "k", "v", {Ack::Kind::kLog, "", 20'000ms}));
+  world["eu"].disk().fail_next(store::SimFault::kSyncFails);
+  std::optional<Error> error;
+  world["eu"].node().commit(
+      {.writes = {{"ns", "k", "uncertain", std::nullopt, {}}},
+       .ack = {},
+       .session = {},
+       .idempotency_key = {}},
+      [&](Result<CommitAnswer> answer) {
+        error = answer.error();
+        world["eu"].clock().set_offset(-20'000ms);  // no version can be minted, nothing synced
+      });
+  ASSERT_TRUE(world.until([&] { return error.has_value(); }));
+  EXPECT_EQ(error->slug, "write_uncertain");
+  std::size_t published = world.broker().records(topic).size();
+  world.run(5'000ms);
+  EXPECT_GT(world["eu"].disk().unsynced(), 0u);
+  EXPECT_EQ(world.broker().records(topic).size(), published);
+  world["eu"].clock().set_offset(0ms);
+  world.run(5'000ms);
+  EXPECT_GT(world.broker().records(topic).size(), published);
+}
+
 TEST(Disk, FullAtAStartItServesOnceThereIsRoom) {
   SmallCluster world({});
   world["eu"].set_disk_full(true);
