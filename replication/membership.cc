@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/membership.h"
-#include "base/planted.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "base/planted.h"
 
 namespace refrain::replication {
 

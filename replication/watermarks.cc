@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/watermarks.h"
-#include "base/planted.h"
 
 #include <algorithm>
 #include <utility>
+
+#include "base/planted.h"
 
 namespace refrain::replication {
 
