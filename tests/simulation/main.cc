@@ -37,7 +37,13 @@ int run_one(const Options& options) {
     fmt::print(stderr, "{}\n", cut.error().detail);
     return 2;
   }
-  Plan plan = cut_plan(draw_plan(options.seed), *cut);
+  Plan whole = draw_plan(options.seed);
+  for (std::size_t place : cut->actions.value_or(std::vector<std::size_t>{})) {
+    if (place < whole.actions.size()) continue;
+    fmt::print(stderr, "there is no action {}: this world has {}\n", place, whole.actions.size());
+    return 2;
+  }
+  Plan plan = cut_plan(whole, *cut);
   std::fprintf(stderr, "seed %lu: %d nodes, %ld ms disturbed, window %zu, %d clients at %d keys\n", plan.seed,
                plan.nodes, plan.disturbed.count(), plan.window, plan.clients, plan.keys);
   for (const LogFault& fault : log_fault_kinds()) {

@@ -139,9 +139,8 @@ Plan draw_plan(std::uint64_t seed) {
       std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   plan.requests = dice.chance(0.7);
   std::uint64_t tenth = dice.below(10);
-  plan.weather = tenth < 1 ? Weather::kCalm : tenth < 3 ? Weather::kOneFault : Weather::kSome;
-  if (plan.weather == Weather::kOneFault) draw_one_fault(root, plan);
-  if (plan.weather == Weather::kSome) draw_some_faults(root, plan);
+  if (tenth == 1 || tenth == 2) draw_one_fault(root, plan);  // none in a calm world, which is a tenth of them
+  if (tenth > 2) draw_some_faults(root, plan);
   std::ranges::stable_sort(plan.actions, {}, &Action::at);
   return plan;
 }

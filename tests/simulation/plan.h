@@ -51,12 +51,8 @@ struct Action {
 };
 std::string describe(const Action& action);
 
-/// How much goes wrong in a world.
-enum class Weather : std::uint8_t { kCalm, kOneFault, kSome };
-
 struct Plan {
   std::uint64_t seed = 0;
-  Weather weather = Weather::kSome;
   int nodes = 3;
   Milliseconds disturbed{0};  // how long faults and clients go on; then all is mended
   std::vector<Action> actions;

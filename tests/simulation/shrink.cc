@@ -40,6 +40,10 @@ Result<void> parse_part(const std::string& part, Cut& cut) {
   std::string name = part.substr(0, equals);
   std::vector<std::string> values = split(part.substr(equals + 1), ',');
   if (name == "log") {
+    for (const std::string& value : values) {
+      if (std::ranges::find(log_fault_kinds(), value, &LogFault::name) == log_fault_kinds().end())
+        return invalid("invalid", fmt::format("'{}' is no fault of the log.", value));
+    }
     cut.log = values;
     return {};
   }

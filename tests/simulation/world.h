@@ -75,8 +75,6 @@ class World {
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
   bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
-  /// All has been mended: what fails from now on has no excuse.
-  bool mended() const { return mended_; }
 
  private:
   std::size_t nodes() const { return static_cast<std::size_t>(plan_.nodes); }

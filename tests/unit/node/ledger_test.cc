@@ -39,6 +39,14 @@ class LedgerTest : public testing::Test {
     return *id;
   }
 
+  /// A batch of one commit, durable and taken.
+  void write_one() {
+    ledger_->start(wall_);
+    put("a", "1");
+    ASSERT_TRUE(ledger_->write());
+    ledger_->take_new_commits();
+  }
+
   std::optional<std::string> value(const std::string& key) {
     auto record = store::read_record(*engine_, "ns", key);
     return record && *record ? std::optional((*record)->value) : std::nullopt;
@@ -67,10 +75,7 @@ TEST_F(LedgerTest, CommitsOfOneBatchBecomeDurableTogetherWithSeqAndOutbox) {
 }
 
 TEST_F(LedgerTest, ABatchThatIsNotWrittenNeverHappened) {
-  ledger_->start(wall_);
-  put("a", "1");
-  ASSERT_TRUE(ledger_->write());
-  ledger_->take_new_commits();
+  ASSERT_NO_FATAL_FAILURE(write_one());
   disk_.fail_next(store::SimFault::kDiskFull);
   ledger_->start(wall_);
   put("b", "2");
@@ -87,10 +92,7 @@ TEST_F(LedgerTest, ABatchThatIsNotWrittenNeverHappened) {
 }
 
 TEST_F(LedgerTest, WhatWasSyncedStaysSoWhenItCannotBeWrittenAndIsWrittenLater) {
-  ledger_->start(wall_);
-  put("a", "1");
-  ASSERT_TRUE(ledger_->write());
-  ledger_->take_new_commits();
+  ASSERT_NO_FATAL_FAILURE(write_one());
   disk_.fail_next(store::SimFault::kDiskFull);
   ledger_->start(wall_);
   ledger_->set_synced({1});
@@ -105,10 +107,7 @@ TEST_F(LedgerTest, WhatWasSyncedStaysSoWhenItCannotBeWrittenAndIsWrittenLater) {
 
 TEST_F(LedgerTest, WhatAnOpenFoundIsSafeOnceASyncedWriteHasSucceeded) {
   EXPECT_FALSE(ledger_->synced_since_load()) << "it may be from a write whose sync failed";
-  ledger_->start(wall_);
-  put("a", "1");
-  ASSERT_TRUE(ledger_->write());
-  ledger_->take_new_commits();
+  ASSERT_NO_FATAL_FAILURE(write_one());
   EXPECT_TRUE(ledger_->synced_since_load());
   ASSERT_TRUE(ledger_->reload());
   EXPECT_FALSE(ledger_->synced_since_load());
