@@ -121,6 +121,9 @@ class Loader {
   void apply(const Setting& setting) {
     const auto& path = setting.path;
     std::string name = setting.name();
+    // Below, C functions would read a text only up to there.
+    if (name.find('\0') != std::string::npos || setting.value.find('\0') != std::string::npos)
+      return fail(setting.where, fmt::format("{}: holds a NUL character", name.substr(0, name.find('\0'))));
     if (path.size() == 3 && path[0] == "kafka" && path[1] == "properties") return apply_property(setting);
     if (path.size() >= 3 && path[0] == "limits" && path[1] == "rate") return apply_rate(setting);
     if (path.size() >= 3 && path[0] == "requests" && path[1] == "namespaces")

@@ -375,6 +375,14 @@ TEST_F(ConfigLoad, AGuaranteeCannotBeSetThroughTheEnvironmentEither) {
               ElementsAre(StartsWith("REFRAIN_KAFKA_PROPERTIES_ACKS: kafka.properties: acks cannot be set")));
 }
 
+TEST_F(ConfigLoad, ANulIsNoPartOfANameOrAValue) {
+  for (const char* bad :
+       {"http: {listen: \"127.0.0.1\\0:1\"}", "cluster: \"a\\0b\"", "kafka: {brokers: [\"k\\0:1\"]}",
+        "kafka: {properties: {\"acks\\0\": x}}", "requests: {namespaces: {a: {lease: \"1s\\0\"}}}"})
+    EXPECT_THAT(errors_of(bad), ElementsAre(AllOf(StartsWith("eu.yaml:1: "), HasSubstr("holds a NUL"))))
+        << bad;
+}
+
 TEST_F(ConfigLoad, EveryKeyReadsBackWhatItPrints) {
   auto loaded = load(kWhole);
   ASSERT_TRUE(loaded);

@@ -111,6 +111,8 @@ TEST(RunningNode, AStopAnswersAWriteThatWaitsForALogThatIsAwayWith202AndABeginWi
               .content_type = ""};
     begin = http_transport(at)->call(call).value_or(Answer{});
   });
+  // A call that waits is counted before its write is done, and one that is not done is refused by a stop.
+  EXPECT_TRUE(eventually([&] { return node.call("GET", "/v1/kv/n/k").status == 200; }));
   EXPECT_TRUE(eventually(
       [&] { return node.call("GET", "/metrics").body.find("refrain_http_waiters 2") != std::string::npos; }));
   const auto start = Steady::now();
