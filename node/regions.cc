@@ -233,7 +233,7 @@ void Regions::take_membership_step(const Moment& now) {
   } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
     membership_->snapshot_failed(joining_.trouble());
   }
-  note_standing(now);
+  note_standing();
 }
 
 void Regions::start_over(const replication::StartOver& order) {
@@ -255,13 +255,13 @@ void Regions::start_over(const replication::StartOver& order) {
   persisting_ = false;
 }
 
-void Regions::note_standing(const Moment& now) {
+void Regions::note_standing() {
   const replication::Standing& standing = membership_->standing();
-  std::string words = fmt::format("{}{}{}", replication::mode_name(standing.mode),
-                                  standing.detail.empty() ? "" : ": ", standing.detail);
-  if (words != said_standing_) {
-    world_.say(LogLevel::kInfo, "Membership: " + words);
-    said_standing_ = words;
+  if (!said_standing_ || said_standing_->first != standing.mode ||
+      said_standing_->second != standing.detail) {
+    world_.say(LogLevel::kInfo, fmt::format("Membership: {}{}{}", replication::mode_name(standing.mode),
+                                            standing.detail.empty() ? "" : ": ", standing.detail));
+    said_standing_ = {standing.mode, standing.detail};
   }
   if (active() && !was_active_) {
     // No version of ours may be below what anybody has forgotten or shown.
@@ -271,7 +271,6 @@ void Regions::note_standing(const Moment& now) {
     ticked_at_.reset();
     tick_wanted_ = true;
   }
-  (void)now;
 }
 
 /// The entry of the members log by which we are joining.

@@ -59,7 +59,7 @@ class Regions final : public Replicator {
   Result<void> make_membership();
   void take_membership_step(const Moment& now);
   void start_over(const replication::StartOver& order);
-  void note_standing(const Moment& now);
+  void note_standing();
   std::string own_join() const;
   bool may_apply() const;
 
@@ -111,7 +111,7 @@ class Regions final : public Replicator {
   std::optional<Seq> void_from_;  // own commits that are to be kept aside
   bool persisting_ = false;       // the running batch holds what membership wants durable
   bool was_active_ = false;
-  std::string said_standing_;
+  std::optional<std::pair<replication::Mode, std::string>> said_standing_;
 
   bool tick_wanted_ = false;
   std::optional<SteadyNs> ticked_at_;

@@ -68,7 +68,8 @@ void set_number(Draft& draft, std::string_view name, std::uint64_t value) {
 }
 
 std::string journal_name(std::string_view prefix, const Journal& journal) {
-  return fmt::format("{}{}/{}", prefix, journal.node, format_hex64(journal.incarnation.value));
+  std::string name(prefix);
+  return name.append(journal.node).append("/").append(format_hex64(journal.incarnation.value));
 }
 
 std::optional<Journal> parse_journal(std::string_view text) {

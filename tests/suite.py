@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from kafka_broker import KafkaBroker  # noqa: E402
 from tree import ROOT, project_files  # noqa: E402
 
-WORLDS = 10_000  # both cores do them in two minutes
+WORLDS = 20_000  # both cores do them in two minutes
 CLANG_FORMAT = 14  # versions format differently; this is the one the sources are kept with
 
 
