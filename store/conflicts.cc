@@ -228,7 +228,7 @@ Result<void> ConflictLog::expire(Draft& draft, WallMs now, std::size_t most) {
        cursor->next(), --most) {
     Reader in(cursor->key().substr(1));
     WallMs at{static_cast<std::int64_t>(in.u64())};
-    if (now - at < limits_.max_age && stats_.bytes <= limits_.max_bytes) break;
+    if (at > now - limits_.max_age && stats_.bytes <= limits_.max_bytes) break;
     std::string id(in.rest());
     auto bytes = draft.get(Family::kConflicts, id_row(id));
     if (!bytes) return bytes.error();
