@@ -45,6 +45,11 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"no_conflict", "a conflict is not recorded"},
       {"delete_forgets", "a delete leaves no tombstone"},
       {"expired_loses", "an expired value gives way to any version"},
+      {"word_before_the_end_is_read",
+       "a word about an ended journal is said before that was read to its end"},
+      {"word_exceeded", "a member applies more of an ended journal than its word says"},
+      {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join"},
+      {"stable_while_joining", "S moves on while a node joins"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},
       {"release_deletes_row", "a release takes the row away instead of marking the claim"},
