@@ -25,9 +25,8 @@ namespace refrain::node {
 
 /// What membership says that reading and publishing go by, fresh at each step.
 struct JournalRules {
-  std::set<NodeName> journals;  // nodes whose journals are to be read; never this node's own
-  std::set<NodeName>
-      orphans;  // those of them that no active member writes: whoever reads one makes its topic
+  const std::set<NodeName>& journals;  // nodes whose journals are to be read; never this node's own
+  const std::set<NodeName>& orphans;   // of them those that no active member writes: a reader makes the topic
   std::function<replication::IncarnationFacts(const Journal&)> incarnation;
   bool may_apply = false;    // the store is a member's or a joiner's that has its snapshot
   bool read_own = false;     // an active member: its topic is made, and read to its end

@@ -93,6 +93,7 @@ Result<std::unique_ptr<Replicator>> Regions::open(const Config& config, const Wo
 
 void Regions::read(const Moment& now) {
   take_membership_step(now);
+  note_members();
   journals_.read(now, rules());
   if (journals_.take_read_members_first()) membership_->read_soon();
   if (journals_.take_tick_wanted()) tick_wanted_ = true;
@@ -101,7 +102,6 @@ void Regions::read(const Moment& now) {
     healed_.push_back(std::move(healed));
     if (healed_.size() > kHealedKept) healed_.pop_front();
   }
-  expect_journals();
   note_progress();
   note_kafka(now);
   if (active()) {
@@ -272,6 +272,7 @@ void Regions::start_over(const replication::StartOver& order) {
   void_from_.reset();
   void_noted_.reset();
   last_tick_.reset();
+  members_noted_.reset();
   progress_sources_.reset();
   stable_ = {};
 }
@@ -310,23 +311,34 @@ bool Regions::may_apply() const {
 // ---- journals and watermarks
 
 JournalRules Regions::rules() const {
-  JournalRules rules;
-  // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
-  // it.
-  bool joining = membership_->standing().mode == Mode::kJoining;
-  for (const auto& [incarnation, member] : membership_->table().members()) {
-    bool own = member.node == self_.node;
-    if (!own || (joining && member.active_n != 0)) rules.journals.insert(member.node);
-  }
-  for (const NodeName& node : rules.journals) {
-    auto current = membership_->table().current(node);
-    if (!current || !membership_->table().is(*current, MemberState::kActive)) rules.orphans.insert(node);
-  }
+  JournalRules rules{journals_read_, orphans_, {}};
   rules.incarnation = [this](const Journal& journal) { return incarnation_facts(journal); };
   rules.may_apply = may_apply();
   rules.read_own = active();
   rules.may_publish = membership_->standing().may_publish && !journals_.rolled_back();
   return rules;
+}
+
+/// What follows from the members table, once for each table and mode.
+void Regions::note_members() {
+  std::pair now{membership_->table().hash(), membership_->standing().mode};
+  if (now == members_noted_) return;
+  members_noted_ = now;
+  journals_read_.clear();
+  orphans_.clear();
+  // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
+  // it.
+  bool joining = now.second == Mode::kJoining;
+  const replication::MembersTable& table = membership_->table();
+  for (const auto& [incarnation, member] : table.members()) {
+    bool own = member.node == self_.node;
+    if (!own || (joining && member.active_n != 0)) journals_read_.insert(member.node);
+  }
+  for (const NodeName& node : journals_read_) {
+    auto current = table.current(node);
+    if (!current || !table.is(*current, MemberState::kActive)) orphans_.insert(node);
+  }
+  expect_journals();
 }
 
 replication::IncarnationFacts Regions::incarnation_facts(const Journal& journal) const {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ class Regions final : public Replicator {
             ledger_.books().ticks};
   }
   void note_progress();
+  void note_members();
   void expect_journals();
   void note_caught_up();
   void note_kafka(const Moment& now);
@@ -104,6 +106,9 @@ class Regions final : public Replicator {
   Journals journals_;
   SteadyNs opened_at_;
   CatchUp catch_up_;
+  std::optional<std::pair<Sha256, replication::Mode>> members_noted_;
+  std::set<NodeName> journals_read_;
+  std::set<NodeName> orphans_;
   Progress progress_;
   struct ProgressSources {  // what it was worked out from
     std::uint64_t ledger_revision = 0;
