@@ -238,6 +238,7 @@ class Membership {
   std::optional<MembersEntry> wants_update() const;
 
   // ---- ends (membership_ends.cc): words about ended journals, eviction, leaving, rejoining
+  std::optional<MembersEntry> wanted_by_member(const Facts& facts, MembershipStep& out);
   std::optional<MembersEntry> wants_word(const Journal& ended, const Facts& facts, MembershipStep& out);
   std::optional<MembersEntry> wants_new_word(const Journal& ended, Seq word, Seq end, const Facts& facts,
                                              MembershipStep& out);

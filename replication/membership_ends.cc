@@ -20,6 +20,23 @@ Seq applied_seq(const store::AppliedTable& applied, const Journal& journal) {
 
 }  // namespace
 
+std::optional<MembersEntry> Membership::wanted_by_member(const Facts& facts, MembershipStep& out) {
+  hole_.clear();
+  look_for_holes(facts, out);
+  std::optional<MembersEntry> word;
+  for (const Journal& ended : table_.ended()) {
+    if (!word) word = wants_word(ended, facts, out);
+  }
+  bool ends_itself = leaving_ || rejoining() || !hole_.empty();
+  if (!ends_itself) drain_to_.reset();
+  auto rejoin = wants_rejoin(facts);  // also what it waits for is to be said
+  if (word) return word;              // the others wait for it
+  if (rejoining() || !hole_.empty()) return rejoin;
+  if (leaving_) return wants_leave(facts);
+  if (auto evict = wants_evict()) return evict;
+  return wants_update();
+}
+
 // ---- words
 
 /// The first word: what the log still had when the entry that ended the journal was read is in it.
@@ -165,7 +182,6 @@ void Membership::start_over_as_next(const Facts& facts) {
 }
 
 std::optional<MembersEntry> Membership::wants_leave(const Facts& facts) {
-  if (!leaving_) return std::nullopt;
   detail_ = "leaving";
   if (!table_.others_active(identity_.self.incarnation)) {
     detail_ += "; it is the last active member, and stays";

@@ -23,23 +23,8 @@ Seq applied_seq(const store::AppliedTable& applied, const Journal& journal) {
 
 std::optional<MembersEntry> Membership::wanted(Mode mode, const Facts& facts, MembershipStep& out) {
   if (mode == Mode::kWaitingForFounder) return wants_found(facts);
-  hole_.clear();
-  bool ends_itself = leaving_ || rejoining();
+  if (mode == Mode::kActive) return wanted_by_member(facts, out);
   if (mode == Mode::kRolledBack) return rejoining() ? wants_rejoin(facts) : std::nullopt;
-  if (mode == Mode::kActive) {
-    look_for_holes(facts, out);
-    std::optional<MembersEntry> word;
-    for (const Journal& ended : table_.ended()) {
-      if (!word) word = wants_word(ended, facts, out);
-    }
-    if (!ends_itself && hole_.empty()) drain_to_.reset();
-    auto rejoin = wants_rejoin(facts);
-    if (word) return word;
-    if (rejoin || rejoining() || !hole_.empty()) return rejoin;
-    if (auto leave = wants_leave(facts); leave || leaving_) return leave;
-    if (auto evict = wants_evict()) return evict;
-    return wants_update();
-  }
   if (mode != Mode::kJoining) return std::nullopt;
   if (table_.find(identity_.self.incarnation) == nullptr) return wants_join(facts);
   return wants_active(facts, out);
