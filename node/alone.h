@@ -9,7 +9,7 @@ class Alone final : public Replicator {
  public:
   Alone(const Config& config, Ledger& ledger) : config_(config), ledger_(ledger) {}
 
-  void read(const Moment&) override {}
+  void read(const Moment&) override;
   void journal_tick(const Moment&) override {}
   void written(const Moment&, std::vector<NewCommit>) override {}
   void not_written() override {}

@@ -141,6 +141,8 @@ Nanoseconds Node::step() {
     life_->replicator->journal_tick(now_);
     if (auto expired = ledger.expire_conflicts(); !expired)
       world_.say(LogLevel::kError, expired.error().detail);
+    if (auto collected = ledger.collect(now_.steady); !collected)
+      world_.say(LogLevel::kWarn, collected.error().detail);
   }
   show_what_comes();
   Result<void> written = ledger.write();
@@ -201,6 +203,7 @@ Nanoseconds Node::idle_time(const Moment& now) const {
     if (life_->replicator->has_more()) return Nanoseconds{0};
     until(life_->replicator->wakes_at());
     until(life_->desk->wakes_at());
+    until(life_->ledger->collector().wakes_at(life_->ledger->books().floor));
   }
   if (sessions_.size() > 0) idle = std::min<Nanoseconds>(idle, Milliseconds{5});
   return idle;

@@ -111,6 +111,7 @@ void Regions::read(const Moment& now) {
         replication::synced_seq(knowledge(), ledger_.books().published, ledger_.books().synced));
     Seq droppable = REFRAIN_PLANTED(drop_when_published) ? ledger_.books().published : stable_;
     (void)ledger_.forget_outbox_up_to(droppable);  // what fails breaks the batch
+    ledger_.raise_floor(REFRAIN_PLANTED(floor_ahead_of_stable) ? ledger_.clock().last() : stable_hlc_);
   }
 }
 

@@ -45,6 +45,12 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"no_conflict", "a conflict is not recorded"},
       {"delete_forgets", "a delete leaves no tombstone"},
       {"expired_loses", "an expired value gives way to any version"},
+      {"floor_ahead_of_stable", "the floor is how far this node's time is, not what all have"},
+      {"floor_not_stored", "rows are forgotten, the floor that speaks for them is not written"},
+      {"tombstone_dropped_by_time", "what may be forgotten goes by time, whoever lacks it"},
+      {"collected_above_floor", "what may be forgotten goes at once"},
+      {"collected_before_expiry", "a value that expires goes when all have it"},
+      {"rewritten_row_collected", "a row goes although the same batch writes it anew"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},
       {"release_deletes_row", "a release takes the row away instead of marking the claim"},

@@ -17,6 +17,7 @@ namespace {
 
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
+constexpr Milliseconds kForgetTime{20'000};
 constexpr Milliseconds kLook{400};
 constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
@@ -92,6 +93,7 @@ Verdict World::run() {
   if (!ended_badly()) agree();
   if (!ended_badly()) ask_for_responses();
   if (!ended_badly()) check_everything(*this);
+  if (!ended_badly() && plan_.forgets) forget();
   for (const auto& [fault, times] : broker_->fault_counts()) hit("log: " + fault, times);
   return {wrongs_, trace_.hash(), trace_.lines(), branches_};
 }
@@ -232,6 +234,22 @@ bool World::agreed() {
   return true;
 }
 
+/// Once everybody has everything, all that may be forgotten goes, and then still nothing comes back.
+void World::forget() {
+  trace("all is forgotten that may be");
+  in_open_conflict_ = rows_in_open_conflict(*this);
+  const WallMs ended = machines_[0]->clock().wall();
+  bool gone = false;
+  std::function<void()> look = [&] {
+    gone = forgetting_.all_gone(ended);
+    if (!gone) after(kLook, look);
+  };
+  look();
+  if (!run_until(now_ + kForgetTime, [&] { return gone; }) && !ended_badly())
+    wrong("rows that may be forgotten stay");
+  if (!ended_badly()) check_everything(*this);
+}
+
 void World::ask_for_responses() {
   clients_->ask_for_responses();
   if (!run_until(now_ + kAnswerTime, [this] { return clients_->answered(); }) && !ended_badly())
@@ -273,7 +291,12 @@ void World::take_report(Machine& machine, node::StatusReport report) {
   check_claims(machine, report);
   help_parked(machine, report);
   if (report.breaker.state == "open") hit("reported: breaker open");
-  for (const node::ParkedReport& parked : report.sync.parked) hit("reported: parked " + parked.reason);
+  for (const node::ParkedReport& parked : report.sync.parked) {
+    hit("reported: parked " + parked.reason);
+    // Nothing that is still to come lies at or below a floor.
+    if (parked.reason == "clock_regressed")
+      wrong(fmt::format("{} parked {}'s journal: {}", machine.name(), parked.journal, parked.detail));
+  }
   auto before = reports_.find(index);
   if (before == reports_.end() || before->second.mode != report.mode) hit("mode: " + report.mode);
   reports_[index] = std::move(report);
@@ -294,11 +317,21 @@ void World::look_at_topic(std::size_t index) {
 void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
+  forgetting_.look(index, view);
+}
+
+bool World::has_written(std::size_t index) const {
+  for (const auto& [journal, applied] : ghost_.node(index).applied) {
+    if (journal.node == machines_[index]->name()) return true;
+  }
+  return false;
 }
 
 /// What it holds may have been minted before its clock was stepped back.
 void World::look_at_opened(std::size_t index, const store::View& view) {
-  look(index, view);
+  ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
+  requests_.look(index);
+  forgetting_.look_at_opened(index, view);
   newest_minted_[index] = ghost_.newest_of(machines_[index]->name()).value_or(Hlc{});
   check_cursors(index, view);
 }
