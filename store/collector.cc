@@ -2,15 +2,15 @@
 #include "store/collector.h"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 #include "base/planted.h"
 
 namespace refrain::store {
 namespace {
 
-constexpr Hlc kNever{std::numeric_limits<std::uint64_t>::max()};
-constexpr Milliseconds kHeldAgainAfter{60'000};  // a row that its open conflict holds
+constexpr Milliseconds kHeldAgainAfter{
+    10'000};  // a row that its open conflict holds: it may be closed by then
 
 Hlc later(Hlc hlc, Milliseconds by) {
   return Hlc::of(hlc.wall() + by);
@@ -24,7 +24,8 @@ std::optional<Hlc> collectable_from(Hlc version, bool deleted, std::optional<Wal
   if (REFRAIN_PLANTED(collected_before_expiry)) return version;
   constexpr std::int64_t kNoTime = std::int64_t{1} << 47;  // more than the wall part of an hlc can be
   const std::int64_t ends = std::max<std::int64_t>(0, expires_at->value);
-  return ends >= kNoTime ? kNever : std::max(version, Hlc::of({ends}));
+  return ends >= kNoTime ? Hlc{std::numeric_limits<std::uint64_t>::max()}
+                         : std::max(version, Hlc::of({ends}));
 }
 
 Result<void> Collector::look_at(Draft& draft, const ConflictLog& conflicts, Hlc floor, const Cursor& row) {
@@ -34,7 +35,7 @@ Result<void> Collector::look_at(Draft& draft, const ConflictLog& conflicts, Hlc 
       record ? collectable_from(record->version.hlc, record->deleted, record->expires_at) : std::nullopt;
   if (!from) return {};
   if (*from > floor) {
-    expect(*from);
+    meet(*from);
     return {};
   }
   auto current = draft.get(Family::kKv, row.key());
@@ -47,7 +48,7 @@ Result<void> Collector::look_at(Draft& draft, const ConflictLog& conflicts, Hlc 
   if (!open) return open.error();
   if (*open) {
     REFRAIN_BRANCH(open_conflict_holds_a_row);
-    expect(later(floor, kHeldAgainAfter));
+    meet(later(floor, kHeldAgainAfter));
     return {};
   }
   draft.remove(Family::kKv, row.key());
@@ -61,9 +62,11 @@ void Collector::written() {
   removed_.tombstones += removing_.tombstones;
   removed_.expired += removing_.expired;
   removing_ = {};
+  meet(std::exchange(fresh_, kNever));
 }
 
 void Collector::not_written() {
+  fresh_ = kNever;
   if (removing_ == Counts{}) return;
   REFRAIN_BRANCH(collecting_was_not_written);
   start_over();

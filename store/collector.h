@@ -23,6 +23,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -56,8 +57,8 @@ class Collector {
 
   explicit Collector(CollectorLimits limits = {}) : limits_(limits) {}
 
-  /// A row that may go from this floor on was written.
-  void expect(Hlc from) { earliest_ = std::min(earliest_, from); }
+  /// The running batch writes a row that may go from this floor on. A walk that begins now does not see it.
+  void expect(Hlc from) { fresh_ = std::min(fresh_, from); }
 
   /// The last one to change the draft before it is written. An error is of reading: what it has put into the
   /// draft is right, and it begins again later. A row that cannot be read is left to those who ask for it.
@@ -73,13 +74,16 @@ class Collector {
   const Counts& removed() const { return removed_; }
 
  private:
+  void meet(Hlc from) { earliest_ = std::min(earliest_, from); }
   Result<void> look_at(Draft& draft, const ConflictLog& conflicts, Hlc floor, const Cursor& row);
 
   const CollectorLimits limits_;
   bool walking_ = false;
   std::string position_;  // the next row to look at
   SteadyNs due_;
-  Hlc earliest_;  // the smallest floor from which on some row may go; 0 = unknown
+  static constexpr Hlc kNever{std::numeric_limits<std::uint64_t>::max()};
+  Hlc earliest_;        // the smallest floor from which on some row may go; 0 = unknown
+  Hlc fresh_ = kNever;  // the same of the running batch
   Counts removed_;
   Counts removing_;  // in the running batch
 };

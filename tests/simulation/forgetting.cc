@@ -125,7 +125,11 @@ bool Forgetting::all_gone(WallMs ended) {
   for (std::size_t i = 0; i < world_.machines(); ++i) {
     for (const auto& [row, record] : rows_of(*nodes_[i].view)) {
       bool may_go = record.deleted || (record.expires_at && *record.expires_at <= ended);
-      if (may_go && !world_.in_open_conflict(row)) return false;
+      if (may_go && !world_.in_open_conflict(row)) {
+        world_.trace(fmt::format("{} still holds {} of {}, its floor is {}", world_.machine(i).name(),
+                                 format_version(record.version), readable(row), nodes_[i].floor.value));
+        return false;
+      }
     }
   }
   return true;
