@@ -67,7 +67,8 @@ Result<void> Ledger::reload() {
   synced_applied_.clear();
   synced_since_load_ = false;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
-  if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
+  bool from_a_snapshot = newest.value == 0 && REFRAIN_PLANTED(joiner_clock_below_floors);
+  if (!REFRAIN_PLANTED(clock_from_wall) && !from_a_snapshot) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
   written_books_ = books_;
   written_identity_ = identity_;

@@ -267,7 +267,8 @@ void Regions::note_standing() {
   if (active() && !was_active_) {
     // No version of ours may be below what anybody has forgotten or shown.
     Hlc met = replication::newest_hlc_met(knowledge());
-    if (ledger_.books().newest.value == 0) ledger_.observe(met);
+    if (ledger_.books().newest.value == 0 && !REFRAIN_PLANTED(joiner_clock_below_floors))
+      ledger_.observe(met);
     was_active_ = true;
     ticked_at_.reset();
     tick_wanted_ = true;

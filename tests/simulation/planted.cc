@@ -51,6 +51,7 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"collected_above_floor", "what may be forgotten goes at once"},
       {"collected_before_expiry", "a value that expires goes when all have it"},
       {"rewritten_row_collected", "a row goes although the same batch writes it anew"},
+      {"joiner_clock_below_floors", "a new member's clock starts from its wall, not above what it has met"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},
       {"release_deletes_row", "a release takes the row away instead of marking the claim"},

@@ -166,6 +166,11 @@ void World::start(Machine& machine) {
 }
 
 void World::gather() {
+  // Who joins late may have a slow clock: it must start above what the others have said of all.
+  for (auto& machine : machines_) {
+    Dice dice = root_.stream(fmt::format("first clock of {}", machine->name()));
+    if (dice.chance(0.2)) machine->clock().set_offset(Milliseconds{dice.between(-400, 0)});
+  }
   for (auto& machine : machines_) start(*machine);
   auto all_active = [this] {
     return reports_.size() == nodes() && std::ranges::all_of(reports_, [this](const auto& entry) {
@@ -180,6 +185,7 @@ void World::gather() {
 
 void World::disturb() {
   trace("disturbed from here on");
+  for (auto& machine : machines_) machine->clock().mend();
   fault_dice_ = std::make_unique<Dice>(root_.stream("faults"));
   broker_->set_faults(plan_.log_faults, fault_dice_.get());
   for (const Action& action : plan_.actions) after(action.at, [this, action] { act(action); });
