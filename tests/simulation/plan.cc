@@ -138,6 +138,7 @@ Plan draw_plan(std::uint64_t seed) {
   Dice quiet =
       root.stream("quiet keys");  // where each is written so rarely that deletes are forgotten meanwhile
   if (quiet.chance(0.3)) plan.keys = static_cast<int>(quiet.between(8, 24));
+  plan.forgets = quiet.chance(0.4);
   plan.client_pause = Milliseconds{
       std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   plan.requests = dice.chance(0.7);

@@ -62,7 +62,7 @@ struct Plan {
   int keys = 4;
   Milliseconds client_pause{50};  // on average, between a client's calls
   bool requests = true;
-  bool forgets = true;  // goes on after all agree until what may be forgotten is gone
+  bool forgets = false;  // goes on after all agree until what may be forgotten is gone
 };
 
 /// A rate of the log's faults, by name.
