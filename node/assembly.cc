@@ -147,6 +147,8 @@ Nanoseconds Node::step() {
   show_what_comes();
   Result<void> written = ledger.write();
   note_write(written);
+  // Before anybody hears of it: who stops the node on an answer must find its commit counted.
+  flushed_.store(life_->replicator->flushed());
   answers_.give(written);
   if (ledger.must_reload()) {
     end_life(written.error());
