@@ -11,7 +11,7 @@ namespace refrain::node {
 void Alone::read(const Moment&) {
   constexpr Milliseconds kFloorEvery{1'000};
   auto own = ledger_.synced_applied().find(ledger_.journal());
-  if (own == ledger_.synced_applied().end()) return;
+  if (!cluster_of_one_ || own == ledger_.synced_applied().end()) return;
   if (own->second.hlc.wall() - ledger_.books().floor.wall() >= kFloorEvery)
     ledger_.raise_floor(own->second.hlc);
 }

@@ -258,6 +258,21 @@ void Node::look_at_disk(const Moment& now) {
                     : "There is space on the disk again: writes go on.");
   }
   disk_full_ = full;
+  warn_of_disk();
+}
+
+/// Once when a mark is passed; again only after it was left well behind.
+void Node::warn_of_disk() {
+  constexpr unsigned kMarks[] = {85, 70};
+  constexpr unsigned kLeftBehind = 5;
+  if (disk_.disk_total_bytes == 0) return;
+  auto used = static_cast<unsigned>(100 - 100 * disk_.disk_free_bytes / disk_.disk_total_bytes);
+  if (used + kLeftBehind < disk_warned_at_) disk_warned_at_ = 0;
+  for (unsigned mark : kMarks) {
+    if (used < mark || disk_warned_at_ >= mark) continue;
+    disk_warned_at_ = mark;
+    return world_.say(LogLevel::kWarn, fmt::format("The disk is {} % full.{}", used, outbox_words()));
+  }
 }
 
 std::optional<Error> Node::refusal(const Moment& now) const {

@@ -47,6 +47,7 @@ class Regions final : public Replicator {
     return journals_.resume(node, skip);
   }
   void describe(StatusReport& report, const Moment& now) const override;
+  std::string outbox_held_by() const override;
   MembersReport members(const Moment& now) const override;
   void add_checks(std::vector<Check>& checks, const Moment& now) const override;
   bool flushed() const override { return ledger_.books().published >= ledger_.books().newest; }
@@ -78,6 +79,7 @@ class Regions final : public Replicator {
   store::Tick make_tick(Seq seq, Hlc hlc) const;
 
   // ---- words for people
+  std::optional<replication::OutboxHolder> outbox_holder() const;
   std::string why_unsent(bool failed, const std::string& last_error) const;
   std::string why_not(const Journal& reader, const Moment& now) const;
   MemberReport member_report(Incarnation incarnation, const replication::Member& member,
