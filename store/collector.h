@@ -55,7 +55,7 @@ class Collector {
     bool operator==(const Counts&) const = default;
   };
 
-  explicit Collector(CollectorLimits limits = {}) : limits_(limits) {}
+  explicit Collector(CollectorLimits limits) : limits_(limits) {}
 
   /// The running batch writes a row that may go from this floor on. A walk that begins now does not see it.
   void expect(Hlc from) { fresh_ = std::min(fresh_, from); }
