@@ -9,6 +9,7 @@
 namespace refrain::store {
 namespace {
 
+constexpr Milliseconds kAgainAfterError{60'000};
 constexpr Milliseconds kHeldAgainAfter{
     10'000};  // a row that its open conflict holds: it may be closed by then
 
@@ -96,8 +97,7 @@ Result<void> Collector::step(Draft& draft, const ConflictLog& conflicts, Hlc flo
   std::size_t bytes = 0;
   for (std::size_t rows = 0; cursor->valid() && rows < limits_.rows && bytes < limits_.bytes; ++rows) {
     bytes += cursor->key().size() + cursor->value().size();
-    auto looked = look_at(draft, conflicts, floor, *cursor);
-    if (!looked) return looked.error();
+    if (auto looked = look_at(draft, conflicts, floor, *cursor); !looked) return give_up(now, looked.error());
     cursor->next();
   }
   walking_ = cursor->valid();
@@ -106,10 +106,16 @@ Result<void> Collector::step(Draft& draft, const ConflictLog& conflicts, Hlc flo
     position_ = std::string(cursor->key());
     return {};
   }
+  if (auto status = cursor->status(); !status) return give_up(now, status.error());
   due_ = now + limits_.between_passes;
-  auto status = cursor->status();
-  if (!status) earliest_ = {};
-  return status;
+  return {};
+}
+
+Error Collector::give_up(SteadyNs now, Error error) {
+  walking_ = false;
+  earliest_ = {};
+  due_ = now + kAgainAfterError;
+  return error;
 }
 
 }  // namespace refrain::store

@@ -61,7 +61,8 @@ class Collector {
   void expect(Hlc from) { fresh_ = std::min(fresh_, from); }
 
   /// The last one to change the draft before it is written. An error is of reading: what it has put into the
-  /// draft is right, and it begins again later. A row that cannot be read is left to those who ask for it.
+  /// draft is right, and it begins again a minute later. A row that cannot be read is left to those who ask
+  /// for it.
   Result<void> step(Draft& draft, const ConflictLog& conflicts, Hlc floor, SteadyNs now);
   void written();
   void not_written();
@@ -76,6 +77,8 @@ class Collector {
  private:
   void meet(Hlc from) { earliest_ = std::min(earliest_, from); }
   Result<void> look_at(Draft& draft, const ConflictLog& conflicts, Hlc floor, const Cursor& row);
+
+  Error give_up(SteadyNs now, Error error);
 
   const CollectorLimits limits_;
   bool walking_ = false;

@@ -419,6 +419,35 @@ TEST(Forgetting, ANewMembersFirstCommitIsAboveEveryFloorThoughItsClockIsSlow) {
   EXPECT_TRUE(status_of(world, "ap").sync.parked.empty());
 }
 
+TEST(Forgetting, ASnapshotOfASourceThatHasNotCollectedYetBringsRowsThatGoLaterAndNothingBack) {
+  std::uint64_t brought = 0;
+  for (const std::string slow : {"ap", "eu"}) {
+    SmallCluster world({"ap", "eu", "us"}, [&](Config& config) {
+      if (config.node.name == slow) config.collector.between_passes = 3'600'000ms;  // one walk, at the start
+    });
+    for (const char* name : {"ap", "eu"}) ASSERT_TRUE(world[name].start());
+    ASSERT_TRUE(world.until([&] { return world.ready("ap") && world.ready("eu"); }));
+    ASSERT_TRUE(world.put("eu", "a", "old"));
+    ASSERT_TRUE(erase(world, "ap", "a", kAll));
+    const std::string quick = slow == "ap" ? "eu" : "ap";
+    ASSERT_TRUE(world.until([&] { return status_of(world, quick).collected_tombstones == 1; }));
+    world.run(3'000ms);
+    ASSERT_EQ(status_of(world, slow).collected_tombstones, 0u);
+    ASSERT_TRUE(world["us"].start());
+    ASSERT_TRUE(world.until([&] { return world.ready("us"); }));
+    EXPECT_EQ(world.get("us", "a"), "none");
+    world.run(5'000ms);
+    EXPECT_EQ(world.get("us", "a"), "none");
+    brought += status_of(world, "us").collected_tombstones;
+    ASSERT_TRUE(world.put("us", "a", "anew", kAll));
+    for (const char* name : {"ap", "eu", "us"}) {
+      EXPECT_EQ(world.get(name, "a"), "anew") << name;
+      EXPECT_EQ(status_of(world, name).conflicts_open, 0u) << name;
+    }
+  }
+  EXPECT_EQ(brought, 1u) << "one of the two sources had not collected";
+}
+
 TEST(Forgetting, AfterARestartTheFloorGoesOnFromWhereItWas) {
   SmallCluster world({"eu", "us"});
   world.start();

@@ -170,6 +170,19 @@ TEST_F(CollectorTest, ARowThatCannotBeReadIsLeftAndStopsNothing) {
   EXPECT_FALSE(there("b"));
 }
 
+TEST_F(CollectorTest, AStoreThatCannotBeReadIsTriedAgainAMinuteLater) {
+  remove("a", 5);
+  write();
+  replica_.disk.fail_reads(true);
+  now_ = now_ + Milliseconds{1'000};
+  EXPECT_FALSE(collector_.step(*replica_.draft, replica_.conflicts, {9}, now_));
+  replica_.disk.fail_reads(false);
+  step(9, Milliseconds{59'999});
+  EXPECT_TRUE(there("a"));
+  step(9, Milliseconds{1});
+  EXPECT_FALSE(there("a"));
+}
+
 TEST_F(CollectorTest, AWriteAfterTheTombstoneIsGoneMeetsOneThatIsNotYetWithoutAConflictAndTheSameRow) {
   Replica slow("ap");
   Commit deletes = commit_of("us", 5);
