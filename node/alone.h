@@ -12,7 +12,7 @@ class Alone final : public Replicator {
   Alone(const Config& config, Ledger& ledger, bool cluster_of_one)
       : config_(config), ledger_(ledger), cluster_of_one_(cluster_of_one) {}
 
-  void read(const Moment&) override;
+  void read(const Moment& now) override;
   void journal_tick(const Moment&) override {}
   void written(const Moment&, std::vector<NewCommit>) override {}
   void not_written() override {}

@@ -465,9 +465,7 @@ TEST(Forgetting, ANodeThatRunsAloneForgetsWhatIsOnItsDisk) {
   SmallCluster world({});
   world.start();
   ASSERT_TRUE(erase(world, "eu", "a"));
-  world.run(2'000ms);
-  ASSERT_TRUE(world.put("eu", "b", "1"));
-  world.run(5'000ms);
+  world.run(5'000ms);  // nothing else is written
   EXPECT_EQ(status_of(world, "eu").collected_tombstones, 1u);
 }
 
