@@ -75,6 +75,13 @@ class RealNode final : public RunningNode {
 
   std::optional<Error> ended() const override { return node_->must_end(); }
 
+  void leave(node::Done<node::MemberChange> done) override {
+    node::MemberOrder order;
+    order.kind = node::MemberOrder::Kind::kLeave;
+    order.node = config_.node.name;
+    node_->change_member(std::move(order), std::move(done));
+  }
+
   void set_connected(bool connected) override {
     if (memory_log_ != nullptr) memory_log_->set_connected(connected);
   }

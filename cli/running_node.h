@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "node/config.h"
+#include "node/node.h"
 #include "replication/memory_broker.h"
 
 namespace refrain::cli {
@@ -33,6 +34,8 @@ class RunningNode {
   virtual bool stop() = 0;
   /// Why the node ended by itself; none while it runs.
   virtual std::optional<Error> ended() const = 0;
+  /// Orders it to leave the cluster. Answered once, on the node's thread, within seconds: as far as it got.
+  virtual void leave(node::Done<node::MemberChange> done) = 0;
   /// Off the log in process, or on it again. Without effect on Kafka.
   virtual void set_connected(bool connected) = 0;
 };

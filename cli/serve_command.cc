@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <memory>
+#include <mutex>
 #include <sstream>
 
 #include "base/text.h"
@@ -29,6 +31,44 @@ sigset_t block_ending_signals() {
   return signals;
 }
 
+/// serve --leave: gives the order again and again, until it is carried out or refused for good.
+class Leaving {
+ public:
+  Leaving(RunningNode& node, bool wanted) : node_(node), wanted_(wanted) {}
+
+  /// True when the process is to end.
+  bool step() {
+    if (!wanted_) return false;
+    std::optional<Result<node::MemberChange>> answer;
+    {
+      std::lock_guard lock(state_->mutex);
+      if (state_->asked && !state_->answer) return false;
+      answer = std::exchange(state_->answer, std::nullopt);
+      state_->asked = true;
+    }
+    if (answer && !*answer && answer->error().code != Code::kUnavailable) refused_ = answer->error();
+    if (refused_ || (answer && *answer && (*answer)->done)) return true;
+    if (answer && *answer) server::log(node::LogLevel::kInfo, "leaving", {{"waits_for", (*answer)->detail}});
+    node_.leave([state = state_](Result<node::MemberChange> change) {
+      std::lock_guard lock(state->mutex);
+      state->answer = std::move(change);
+    });
+    return false;
+  }
+  const std::optional<Error>& refused() const { return refused_; }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    bool asked = false;
+    std::optional<Result<node::MemberChange>> answer;
+  };
+  RunningNode& node_;
+  const bool wanted_;
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::optional<Error> refused_;
+};
+
 int serve(Context& context, const Arguments& arguments) {
   auto loaded = load_config_or_say(context, arguments);
   if (!loaded) return kUsage;
@@ -43,6 +83,7 @@ int serve(Context& context, const Arguments& arguments) {
     return kFailed;
   }
   RunningNode& node = **started;
+  Leaving leaving(node, arguments.has("--leave"));
   server::log(node::LogLevel::kInfo, "serving",
               {{"node", config.node.name},
                {"cluster", config.cluster},
@@ -51,6 +92,7 @@ int serve(Context& context, const Arguments& arguments) {
   constexpr timespec kLookEvery{0, 100'000'000};
   while (true) {
     if (sigtimedwait(&signals, nullptr, &kLookEvery) > 0) break;
+    if (leaving.step()) break;
     auto ended = node.ended();
     if (!ended) continue;
     context.screen.message(fmt::format("refrain cannot go on: {}", ended->detail));
@@ -59,6 +101,10 @@ int serve(Context& context, const Arguments& arguments) {
   server::log(node::LogLevel::kInfo, "stopping");
   bool flushed = node.stop();
   server::log(node::LogLevel::kInfo, "stopped", {{"everything_is_in_kafka", flushed && !config.alone()}});
+  if (auto refused = leaving.refused()) {
+    context.screen.message(fmt::format("refrain cannot leave: {}", refused->detail));
+    return kFailed;
+  }
   return kOk;
 }
 
@@ -91,7 +137,8 @@ int demo(Context& context, const Arguments& arguments) {
 
 std::vector<Command> serve_commands() {
   std::vector<Option> serve_options = {
-      flag("--found", "found the cluster when there is none; later it does nothing")};
+      flag("--found", "found the cluster when there is none; later it does nothing"),
+      flag("--leave", "leave the cluster: wait until all members have what this node wrote, then end")};
   for (Option& option : config_options()) serve_options.push_back(std::move(option));
   std::vector<Option> demo_options = {
       value("--http-port", "PORT", "port of eu; us and ap have the next two (8081)", check_number),
@@ -106,7 +153,7 @@ std::vector<Command> serve_commands() {
        "runs a node until SIGTERM",
        serve_options,
        {"refrain serve --config /etc/refrain.yaml", "refrain serve --node.data_dir ./data/alone",
-        "refrain serve --config deploy/eu.yaml --found"},
+        "refrain serve --config deploy/eu.yaml --found", "refrain serve --config deploy/ap.yaml --leave"},
        false,
        false,
        serve},

@@ -34,6 +34,10 @@ class Alone final : public Replicator {
   Result<EventReport> event(const CommitId& id, const Moment& now) const override;
   void retry_now() override {}
   Result<void> resume(const NodeName& node, std::optional<Offset> skip) override;
+  Result<MemberOrder> order(MemberOrder, const Moment&) override {
+    return invalid("invalid", "This node runs without brokers: there is no cluster and no other member.");
+  }
+  MemberChange look(const MemberOrder&) const override { return {}; }
   void describe(StatusReport& report, const Moment& now) const override;
   std::string outbox_held_by() const override {
     return "this node, which runs alone: it keeps all its commits until it has brokers";

@@ -187,6 +187,8 @@ void Node::note_write(const Result<void>& written) {
 void Node::settle(const Moment& now) {
   acks_.settle(life_->replicator->progress());
   acks_.expire(now.steady);
+  orders_.settle([this](const MemberOrder& order) { return life_->replicator->look(order); },
+                 draining_.load() ? SteadyNs{INT64_MAX} : now.steady);
   bool last_time = draining_.load();
   if (last_time) acks_.clear();
   const Replicator& replicator = *life_->replicator;
@@ -201,6 +203,7 @@ Nanoseconds Node::idle_time(const Moment& now) const {
     if (due) idle = std::clamp(*due - now.steady, Nanoseconds{0}, idle);
   };
   until(acks_.next_deadline());
+  until(orders_.next_deadline());
   if (life_ && !disk_full_) {  // on a full disk nothing of theirs is done
     if (life_->replicator->has_more()) return Nanoseconds{0};
     until(life_->replicator->wakes_at());

@@ -25,6 +25,7 @@
 #include "node/ledger.h"
 #include "node/mailbox.h"
 #include "node/node.h"
+#include "node/order_waiters.h"
 #include "node/rate_limits.h"
 #include "node/replicator.h"
 #include "node/request_desk.h"
@@ -90,6 +91,7 @@ class Node final : public Api {
   void event(CommitId id, Done<EventReport> done) override;
   void retry_events(Done<void> done) override;
   void resume_journal(NodeName node, std::optional<Offset> skip, Done<void> done) override;
+  void change_member(MemberOrder order, Done<MemberChange> done) override;
 
   std::vector<Check> checks() override;
   Result<std::unique_ptr<SnapshotSource>> snapshot() override;
@@ -142,6 +144,7 @@ class Node final : public Api {
   Answers answers_;
   AckTable acks_;
   SessionWaiters sessions_;
+  OrderWaiters orders_;
   RateLimits rates_;
   Moment now_;
 

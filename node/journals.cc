@@ -101,6 +101,7 @@ void Journals::read_others(const Moment& now, const JournalRules& rules) {
     }
     auto events = reader->poll(kRecordsPerStep, kBytesPerStep, facts(now, rules));
     if (reader->stopped_at_limit()) has_more_ = true;
+    if (reader->topic_missing() && rules.orphans.contains(node)) make_orphans_topic(node, now);
     for (replication::JournalEvent& event : events) {
       if (!take(now, node, event)) return;
     }
@@ -206,9 +207,25 @@ void Journals::make_own_topic(const Moment& now) {
     own_topic_.reset();
     own_topic_retry_at_ = now.steady + kTopicRetry;
   } else if (wanted && (!own_topic_retry_at_ || now.steady >= *own_topic_retry_at_)) {
-    own_topic_ =
-        world_.log->ensure_topic({topic_of(ledger_.identity().node), config_.kafka.retention,
-                                  config_.kafka.replication_factor, config_.kafka.min_insync_replicas});
+    own_topic_ = world_.log->ensure_topic(spec_of(ledger_.identity().node));
+  }
+}
+
+replication::TopicSpec Journals::spec_of(const NodeName& node) const {
+  return {topic_of(node), config_.kafka.retention, config_.kafka.replication_factor,
+          config_.kafka.min_insync_replicas};
+}
+
+/// That a topic is not there one may see too early, or of another broker; that it is new and empty, not.
+void Journals::make_orphans_topic(const NodeName& node, const Moment& now) {
+  Making& making = making_[node];
+  if (making.answer) {
+    if (!making.answer->take()) return;
+    making.answer.reset();
+    making.not_before = now.steady + kTopicRetry;
+  } else if (now.steady >= making.not_before) {
+    REFRAIN_BRANCH(topic_of_an_orphan_made);
+    making.answer = world_.log->ensure_topic(spec_of(node));
   }
 }
 
@@ -321,6 +338,13 @@ std::map<Journal, Seq> Journals::gaps() const {
   std::map<Journal, Seq> gaps;
   for (const auto& [node, reader] : readers_) gaps.insert(reader->gaps().begin(), reader->gaps().end());
   return gaps;
+}
+
+std::map<Journal, Seq> Journals::readable() const {
+  std::map<Journal, Seq> readable;
+  for (const auto& [node, reader] : readers_)
+    readable.insert(reader->readable().begin(), reader->readable().end());
+  return readable;
 }
 
 std::optional<SteadyNs> Journals::heard_at(const Journal& journal) const {

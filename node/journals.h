@@ -26,6 +26,8 @@ namespace refrain::node {
 /// What membership says that reading and publishing go by, fresh at each step.
 struct JournalRules {
   std::set<NodeName> journals;  // nodes whose journals are to be read; never this node's own
+  std::set<NodeName>
+      orphans;  // those of them that no active member writes: whoever reads one makes its topic
   std::function<replication::IncarnationFacts(const Journal&)> incarnation;
   bool may_apply = false;    // the store is a member's or a joiner's that has its snapshot
   bool read_own = false;     // an active member: its topic is made, and read to its end
@@ -60,6 +62,7 @@ class Journals {
   const replication::JournalReader* reader(const NodeName& node) const;
   const std::map<NodeName, std::unique_ptr<replication::JournalReader>>& readers() const { return readers_; }
   std::map<Journal, Seq> gaps() const;
+  std::map<Journal, Seq> readable() const;
   bool own_end_seen() const { return own_end_seen_; }
   /// False: it will not be read for now. Kafka is away, its topic cannot be made, or it is parked.
   bool own_can_be_read() const {
@@ -81,12 +84,15 @@ class Journals {
   std::optional<std::int64_t> clock_offset_ms(const Journal& journal) const;
   /// Lowest seq that the writer of a journal behind a gap still keeps: above our gap, nothing will fill it.
   std::optional<Seq> lowest_kept(const Journal& journal) const;
+  const std::map<Journal, Seq>& lowest_kept() const { return lowest_kept_; }
 
  private:
   replication::PollFacts facts(const Moment& now, const JournalRules& rules) const;
   void read_others(const Moment& now, const JournalRules& rules);
   void read_own(const Moment& now, const JournalRules& rules);
   void make_own_topic(const Moment& now);
+  void make_orphans_topic(const NodeName& node, const Moment& now);
+  replication::TopicSpec spec_of(const NodeName& node) const;
   void take_own(const Moment& now, const replication::JournalEvent& event);
   replication::PollFacts own_facts(const Moment& now, const JournalRules& rules) const;
   std::optional<store::ReadCursor> stored_cursor(const NodeName& node) const;
@@ -110,6 +116,11 @@ class Journals {
   bool own_topic_ready_ = false;
   std::optional<SteadyNs> own_topic_retry_at_;
   std::string own_topic_trouble_;
+  struct Making {  // the topic of an orphan that is not there
+    std::unique_ptr<replication::Pending<void>> answer;
+    SteadyNs not_before;
+  };
+  std::map<NodeName, Making> making_;
   std::optional<SteadyNs> own_cursor_moved_at_;
   bool own_end_seen_ = false;
   std::string own_checked_in_;  // Kafka's id for the cluster in which the end was seen

@@ -65,6 +65,7 @@ Result<void> Ledger::reload() {
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
   ++revision_;
+  newest_write_ = newest;
   synced_applied_.clear();
   synced_since_load_ = false;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
@@ -88,14 +89,16 @@ void Ledger::start(WallMs wall) {
 }
 
 Result<CommitId> Ledger::append(Hlc hlc, std::vector<store::Operation> operations, bool wants_tick) {
-  return append_commit({.node = identity_.node,
-                        .incarnation = identity_.incarnation,
-                        .seq = books_.newest.next(),
-                        .hlc = hlc,
-                        .floor = books_.floor,
-                        .wants_tick = wants_tick,
-                        .operations = std::move(operations),
-                        .tick = std::nullopt});
+  auto id = append_commit({.node = identity_.node,
+                           .incarnation = identity_.incarnation,
+                           .seq = books_.newest.next(),
+                           .hlc = hlc,
+                           .floor = books_.floor,
+                           .wants_tick = wants_tick,
+                           .operations = std::move(operations),
+                           .tick = std::nullopt});
+  if (id) newest_write_ = id->seq;
+  return id;
 }
 
 Result<CommitId> Ledger::append_tick(Hlc hlc, store::Tick tick) {

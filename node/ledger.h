@@ -57,6 +57,8 @@ class Ledger {
                                               RequestApply apply_request);
 
   const store::Identity& identity() const { return identity_; }
+  /// No own commit with operations is newer. (Of those from before the load only that much is known.)
+  Seq newest_write() const { return newest_write_; }
   Journal journal() const { return {identity_.node, identity_.incarnation}; }
   const Books& books() const { return books_; }
   /// Of books().applied what a synced write has made safe against power cuts since this ledger was loaded.
@@ -156,6 +158,7 @@ class Ledger {
   store::Collector collector_;
   Books books_;
 
+  Seq newest_write_;
   store::AppliedTable synced_applied_;
   bool synced_since_load_ = false;
 

@@ -248,6 +248,29 @@ struct ConflictResolveCall {
   std::string value;  // of kValue
 };
 
+// ---- members
+
+/// What an operator wants of a node's membership.
+struct MemberOrder {
+  enum class Kind : std::uint8_t { kEvict, kLeave, kRejoin };
+  Kind kind = Kind::kEvict;
+  NodeName node;                // leave, rejoin: the node that is asked
+  bool although_heard = false;  // evict one that is alive; rejoin as an active member
+  Milliseconds timeout{5000};
+  Incarnation incarnation;  // the node's, when the order was taken: filled in there
+};
+
+/// How far the order is.
+struct MemberChange {
+  NodeName node;
+  Incarnation incarnation;
+  bool done = false;
+  std::string state;       // "over" | "evicting", "leaving"; of rejoin "joining" | "rejoining"
+  Seq newest_known;        // newest commit of the incarnation that any member is known to have
+  std::optional<Seq> end;  // how far its journal goes, once agreed: what lies beyond is void
+  std::string detail;      // what it waits for
+};
+
 // ---- snapshot
 
 /// A stream of blocks (store/snapshot.h) from one cut; writes go on. One thread.
@@ -312,6 +335,9 @@ class Api {
   virtual void event(CommitId id, Done<EventReport> done) = 0;  // incarnation 0 = the newest of that node
   virtual void retry_events(Done<void> done) = 0;
   virtual void resume_journal(NodeName node, std::optional<Offset> skip, Done<void> done) = 0;
+  /// Answered when it is done, or as far as it is when `timeout` is over; it goes on all the same. A restart
+  /// forgets an order that has not got into the members log, rejoin excepted.
+  virtual void change_member(MemberOrder order, Done<MemberChange> done) = 0;
 
   /// The checks as of the newest step: any thread, never waits for the node. Ready = no blocking one fails.
   virtual std::vector<Check> checks() = 0;

@@ -47,6 +47,8 @@ replication::MembershipConfig membership_config(const Config& config, const Star
   replication::MembershipConfig membership;
   membership.cluster = config.cluster;
   membership.found = start.found;
+  membership.silence = start.silence;
+  membership.patience = start.patience;
   membership.traits.region = config.node.region;
   membership.traits.address = config.http.advertise;
   membership.traits.namespaces_hash = rules_hash(config.requests);
@@ -75,12 +77,8 @@ Regions::Regions(const Config& config, const World& world, const Start& start, L
 Result<std::unique_ptr<Replicator>> Regions::open(const Config& config, const World& world,
                                                   const Start& start, Ledger& ledger, const Moment& now) {
   if (ledger.identity().installing) {  // a snapshot was half in when the process ended
-    if (auto emptied = store::empty_store(ledger.engine()); !emptied) return emptied.error();
-    ledger.start(now.wall);
-    store::Identity identity = ledger.identity();
-    identity.installing = false;
-    ledger.set_identity(identity);
-    if (auto written = ledger.write(); !written) return written.error();
+    if (auto emptied = store::begin_anew(ledger.engine(), ledger.identity()); !emptied)
+      return emptied.error();
     if (auto loaded = ledger.reload(); !loaded) return loaded.error();
   }
   auto cursors = store::Meta::cursors(ledger.engine());
@@ -117,7 +115,7 @@ void Regions::read(const Moment& now) {
 
 void Regions::journal_tick(const Moment& now) {
   tick_due_.reset();
-  if (!active() || !membership_->standing().takes_writes || journals_.rolled_back()) return;
+  if (!active() || journals_.rolled_back()) return;
   // One tick under way is enough: the next one says it better. Its acknowledgement brings the next step.
   if (last_tick_ && ledger_.books().published < *last_tick_) return;
   Nanoseconds every = tick_wanted_ ? kWantedTickEvery : kTickEvery;
@@ -185,6 +183,7 @@ Result<void> Regions::make_membership() {
   who.born_alone = identity.standalone;
   who.snapshot_taken = !ledger_.books().applied.empty();
   who.rolled_back = identity.rolled_back;
+  who.next = identity.next;
   who.former = identity.former;
   auto membership =
       replication::Membership::create(membership_config(config_, start_), std::move(who), std::move(*entries),
@@ -198,9 +197,11 @@ Result<void> Regions::make_membership() {
 void Regions::take_membership_step(const Moment& now) {
   auto passes = journals_.passes();
   auto gaps = journals_.gaps();
+  auto readable = journals_.readable();
   replication::MembershipStep step = membership_->step(
       {now.wall, now.steady, ledger_.books().applied, ledger_.books().ticks, journals_.heard(), passes, gaps,
-       ledger_.books().newest, journals_.newest_at_start(), journals_.own_journal()});
+       journals_.lowest_kept(), readable, ledger_.books().newest, ledger_.newest_write(),
+       journals_.newest_at_start(), nothing_void_left(), journals_.own_journal()});
   membership_due_ = now.steady + step.idle;
   if (step.start_over) return start_over(*step.start_over);
   for (const replication::MembersRow& row : step.persist) {
@@ -214,14 +215,12 @@ void Regions::take_membership_step(const Moment& now) {
   }
   store::Identity identity = ledger_.identity();
   if (step.cluster) identity.cluster = *step.cluster;
+  if (step.next.value != 0) identity.next = step.next;
   if (membership_->standing().mode == Mode::kRolledBack) {
     if (!identity.rolled_back) void_from_ = journals_.newest_at_start().next();
     identity.rolled_back = true;
   }
-  if (void_from_ && !joining_.running()) {  // what it wrote since it started counts nowhere
-    auto more = ledger_.move_aside(*void_from_);
-    if (more && !*more) void_from_.reset();
-  }
+  note_void();
   if (identity != ledger_.identity()) ledger_.set_identity(identity);
   for (const replication::ReadAgain& again : step.read_again)
     journals_.read_again(again.journal, again.from_start, now);
@@ -237,23 +236,45 @@ void Regions::take_membership_step(const Moment& now) {
   note_standing();
 }
 
+/// Own commits that count nowhere: of a directory that was rolled back what it wrote since it started, of an
+/// incarnation that is over what lies beyond its end. They leave the outbox and are kept aside.
+void Regions::note_void() {
+  if (membership_->standing().mode == Mode::kFenced) {
+    auto end = membership_->table().end(self_.incarnation);
+    if (end && end != void_noted_) {
+      void_from_ = std::min(void_from_.value_or(end->next()), end->next());
+      void_noted_ = end;
+    }
+  }
+  if (!void_from_ || joining_.running()) return;
+  auto more = ledger_.move_aside(*void_from_);
+  if (more && !*more) void_from_.reset();
+}
+
+bool Regions::nothing_void_left() const {
+  return !void_from_ && void_noted_ && void_noted_ == membership_->table().end(self_.incarnation);
+}
+
+/// Crash: from the first write on the store is the next incarnation's, and emptied whole by the next start.
 void Regions::start_over(const replication::StartOver& order) {
   world_.say(LogLevel::kWarn, fmt::format("Starting over from an empty store: {}", order.reason));
-  if (auto emptied = store::empty_store(ledger_.engine()); !emptied)
-    return ledger_.engine_failed(emptied.error());
   store::Identity identity = ledger_.identity();
-  identity.incarnation = {world_.random->next() | 1};
+  identity.incarnation = order.next.value != 0 ? order.next : Incarnation{world_.random->next() | 1};
+  identity.next = {};
   identity.former = order.former;
   identity.rolled_back = false;
-  store::Draft draft(ledger_.engine());
-  store::Meta::set_identity(draft, identity);
-  auto written = ledger_.engine().write(draft.take(), store::Durability::kSynced);
-  if (!written) return ledger_.engine_failed(written.error());
-  auto loaded = ledger_.reload();
-  auto made = loaded ? make_membership() : loaded;
-  if (!made) return ledger_.engine_failed(made.error());
+  auto done = store::begin_anew(ledger_.engine(), identity);
+  if (done) done = ledger_.reload();
+  if (done) done = make_membership();
+  if (!done) return ledger_.engine_failed(done.error());
   journals_.start_over({});
   persisting_ = false;
+  was_active_ = false;
+  void_from_.reset();
+  void_noted_.reset();
+  last_tick_.reset();
+  progress_sources_.reset();
+  stable_ = {};
 }
 
 void Regions::note_standing() {
@@ -298,6 +319,10 @@ JournalRules Regions::rules() const {
   for (const auto& [incarnation, member] : membership_->table().members()) {
     bool own = member.node == self_.node;
     if (!own || (joining && member.active_n != 0)) rules.journals.insert(member.node);
+  }
+  for (const NodeName& node : rules.journals) {
+    auto current = membership_->table().current(node);
+    if (!current || !membership_->table().is(*current, MemberState::kActive)) rules.orphans.insert(node);
   }
   rules.incarnation = [this](const Journal& journal) { return incarnation_facts(journal); };
   rules.may_apply = may_apply();
@@ -364,7 +389,8 @@ void Regions::note_progress() {
   progress_.all = all;
   if (!active()) return;
   stable_ = replication::stable_seq(knowledge(), published, stable_);
-  stable_hlc_ = replication::stable_hlc(knowledge(), stable_hlc_);
+  // Never below the floor, which may have come with a snapshot.
+  stable_hlc_ = replication::stable_hlc(knowledge(), std::max(stable_hlc_, ledger_.books().floor));
 }
 
 void Regions::note_kafka(const Moment& now) {

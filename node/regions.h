@@ -46,6 +46,8 @@ class Regions final : public Replicator {
   Result<void> resume(const NodeName& node, std::optional<Offset> skip) override {
     return journals_.resume(node, skip);
   }
+  Result<MemberOrder> order(MemberOrder order, const Moment& now) override;
+  MemberChange look(const MemberOrder& order) const override;
   void describe(StatusReport& report, const Moment& now) const override;
   std::string outbox_held_by() const override;
   MembersReport members(const Moment& now) const override;
@@ -59,6 +61,8 @@ class Regions final : public Replicator {
   // ---- membership
   Result<void> make_membership();
   void take_membership_step(const Moment& now);
+  void note_void();
+  bool nothing_void_left() const;
   void start_over(const replication::StartOver& order);
   void note_standing();
   std::string own_join() const;
@@ -77,6 +81,9 @@ class Regions final : public Replicator {
   void note_kafka(const Moment& now);
   void note_oldest_unsynced();
   store::Tick make_tick(Seq seq, Hlc hlc) const;
+
+  // ---- orders (regions_orders.cc)
+  Result<MemberOrder> order_evict(MemberOrder order, const Moment& now);
 
   // ---- words for people
   std::optional<replication::OutboxHolder> outbox_holder() const;
@@ -110,8 +117,9 @@ class Regions final : public Replicator {
   std::optional<ProgressSources> progress_sources_;
   Seq stable_;
   Hlc stable_hlc_;
-  std::optional<Seq> void_from_;  // own commits that are to be kept aside
-  bool persisting_ = false;       // the running batch holds what membership wants durable
+  std::optional<Seq> void_from_;   // own commits that are to be kept aside
+  std::optional<Seq> void_noted_;  // the end of the own journal beyond which that was asked for
+  bool persisting_ = false;        // the running batch holds what membership wants durable
   bool was_active_ = false;
   std::optional<std::pair<replication::Mode, std::string>> said_standing_;
 

@@ -32,14 +32,13 @@ Refusal refusal_of(Mode mode) {
     case Mode::kJoining:
       return {"joining", "The node serves when it has caught up. Ask another one.", 1'000};
     case Mode::kFenced:
-      return {"fenced",
-              "This incarnation of the node is over. Look at `refrain member ls` and the operations page.",
-              10'000};
+      return {"fenced", "This incarnation of the node is over. Ask another node.", 10'000};
     case Mode::kRolledBack:
-      return {"rolled_back",
-              "The data directory is older than what this node has published. Move it aside (it can still be "
-              "read) and start a node with an empty directory and another name.",
-              10'000};
+      return {
+          "rolled_back",
+          "The data directory is older than what this node has published. `refrain member rejoin` makes it a "
+          "member anew, from the others' data.",
+          10'000};
     case Mode::kForked:
       return {"members_forked",
               "Two histories of the members log were met. Look at `refrain member log` on each node.",
@@ -63,7 +62,7 @@ Refusal refusal_of(Mode mode) {
       return {"joining", "The members log has an entry of a newer program (newer_format). Upgrade this node.",
               10'000};
     case Mode::kActive:
-      return {"joining", "The node is not ready yet.", 1'000};
+      return {"joining", "The node becomes a member anew, with an empty store. Ask another one.", 10'000};
   }
   return {"joining", "", 1'000};
 }
@@ -115,6 +114,7 @@ std::optional<Error> Regions::refusal(const Moment&) const {
   }
   if (standing.takes_writes) return std::nullopt;
   Refusal refusal = refusal_of(standing.mode);
+  if (membership_->leaving()) refusal = {"draining", "The node leaves the cluster. Ask another one.", 10'000};
   Error error = unavailable(refusal.code, standing.detail.empty()
                                               ? refusal.advice
                                               : fmt::format("{} ({})", refusal.advice, standing.detail));
@@ -244,14 +244,16 @@ MemberReport Regions::member_report(Incarnation incarnation, const replication::
     report.heard_ms = 0;
     return report;
   }
+  auto heard = heard_at(journal);
+  report.silent_ms =
+      std::chrono::duration_cast<Milliseconds>(now.steady - heard.value_or(opened_at_)).count();
   if (member.state == MemberState::kOver) return report;
   if (member.state == MemberState::kJoining) {
     report.note = fmt::format("joining since {}: nothing becomes stable until it is active or evicted",
                               format_time(member.joined_at));
     return report;
   }
-  auto heard = heard_at(journal);
-  if (heard) report.heard_ms = std::chrono::duration_cast<Milliseconds>(now.steady - *heard).count();
+  if (heard) report.heard_ms = report.silent_ms;
   report.clock_offset_ms = journals_.clock_offset_ms(journal);
   replication::Lag behind = replication::lag(knowledge(), journal, self_);
   report.behind_commits = behind.commits;
@@ -387,7 +389,7 @@ MembersReport Regions::members(const Moment& now) const {
   if (table.cluster().value != 0) report.cluster_id = table.cluster();
   report.n = table.n();
   report.hash = hex_encode(as_bytes(table.hash()));
-  report.active = active() && membership_->standing().takes_writes;
+  report.active = active() && !journals_.rolled_back();
   report.waits_for_agreement = membership_->waits_for_agreement();
   for (const auto& [incarnation, member] : table.members())
     report.members.push_back(member_report(incarnation, member, now));

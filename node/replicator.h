@@ -74,6 +74,10 @@ class Replicator {
   virtual void retry_now() = 0;
   virtual Result<void> resume(const NodeName& node, std::optional<Offset> skip) = 0;
 
+  /// Takes an operator's order, with the incarnation that it is about, or says why not.
+  virtual Result<MemberOrder> order(MemberOrder order, const Moment& now) = 0;
+  virtual MemberChange look(const MemberOrder& order) const = 0;
+
   /// Fills in what concerns the other regions.
   virtual void describe(StatusReport& report, const Moment& now) const = 0;
   /// Who keeps own commits from leaving the outbox, since when, in words; empty when nobody does.

@@ -171,6 +171,16 @@ StatusReport Node::status_report() {
   return report;
 }
 
+void Node::change_member(MemberOrder order, Done<MemberChange> caller) {
+  post(std::move(caller), [this, order = std::move(order)](Done<MemberChange> done) mutable {
+    if (!life_) return done(closed());
+    auto taken = life_->replicator->order(std::move(order), now_);
+    if (!taken) return done(taken.error());
+    SteadyNs deadline = now_.steady + taken->timeout;
+    orders_.add(std::move(*taken), deadline, std::move(done));
+  });
+}
+
 void Node::members(Done<MembersReport> caller) {
   post(std::move(caller), [this](Done<MembersReport> done) {
     if (!life_) return done(closed());

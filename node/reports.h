@@ -32,6 +32,7 @@ struct MemberReport {
   std::string state;  // "active", "joining", "over"
   bool self = false;
   std::optional<std::int64_t> heard_ms;  // age of its newest tick here; own: 0
+  std::int64_t silent_ms = 0;            // the same, or since this node started when none came
   std::uint64_t behind_commits = 0;      // of ours that its newest tick does not show
   std::int64_t behind_ms = 0;            // how old the oldest of those is
   std::uint64_t we_lack_commits = 0;     // of its journal, of what we know to exist

@@ -32,6 +32,11 @@ struct World {
 struct Start {
   bool found = false;  // found the cluster when there is none
   std::string program_version;
+  /// A name can be taken over after so much silence of what has it.
+  Milliseconds silence{10'000};
+  /// With what does not move, before something is done about it: a joiner that lacks something starts over, a
+  /// gap that its writer cannot fill makes a member rejoin.
+  Milliseconds patience{10'000};
 };
 
 /// One reading of both clocks: a step happens at one moment.

@@ -146,6 +146,7 @@ void JournalReader::open(std::optional<Offset> from) {
   reader_.reset();  // first, so that never two fetch
   reader_ = log_.open_reader(topic_, from);
   forget_fetched();
+  readable_.clear();
   was_there_ = false;
   next_ = from;
 }
@@ -271,6 +272,7 @@ JournalReader::Next JournalReader::take_decoded(Decoded& record, const PollFacts
       break;
     case Verdict::kBeyondEnd:
       ++counts_.beyond_end;
+      note_readable(commit.journal(), commit.seq, incarnation.applied.seq);
       break;
     case Verdict::kPark:
       break;
@@ -294,6 +296,12 @@ void JournalReader::apply(Decoded& record, IncarnationFacts& incarnation) {
   ++counts_.applied;
   given_bytes_ += record.bytes;
   events_.emplace_back(ApplyEvent{std::move(record.commit), record.offset, record.bytes});
+}
+
+void JournalReader::note_readable(const Journal& journal, Seq seq, Seq applied) {
+  Seq& readable = readable_[journal];
+  readable = std::max(readable, applied);
+  if (seq == readable.next()) readable = seq;
 }
 
 void JournalReader::flag_gap(const store::Commit& commit, Seq applied, Offset at) {

@@ -133,6 +133,9 @@ class JournalReader {
   const std::optional<Parked>& parked() const { return parked_; }
   /// First missing seq of each incarnation behind a gap, for our ticks.
   const std::map<Journal, Seq>& gaps() const { return gaps_; }
+  /// Up to where each ended incarnation was met without a gap since the reader was opened or rewound, beyond
+  /// what may be applied.
+  const std::map<Journal, Seq>& readable() const { return readable_; }
   /// Everything that was in the topic at some moment since it was opened has been looked at, and nothing came
   /// since.
   bool at_end() const { return at_end_; }
@@ -188,6 +191,7 @@ class JournalReader {
   Next take_own(const Decoded& record, const PollFacts& facts);
   void count_own(Seq seq, Seq published);
   void apply(Decoded& record, IncarnationFacts& incarnation);
+  void note_readable(const Journal& journal, Seq seq, Seq applied);
   void flag_gap(const store::Commit& commit, Seq applied, Offset at);
   void forget_closed_gaps(const PollFacts& facts);
   IncarnationFacts& facts_of(const Journal& journal, const PollFacts& facts);
@@ -218,6 +222,7 @@ class JournalReader {
   bool resumed_ = false;
   std::optional<Offset> skip_;
   std::map<Journal, Seq> gaps_;
+  std::map<Journal, Seq> readable_;
   // Records behind a gap that were read and not applied. The position given stays at the first of them until
   // all are applied, so that a restart meets them again.
   struct BehindGap {

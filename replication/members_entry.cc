@@ -260,6 +260,12 @@ std::string_view entry_kind_name(EntryKind kind) {
   return "unknown";
 }
 
+std::optional<Incarnation> ended_by(const MembersEntry& entry) {
+  if (entry.kind == EntryKind::kJoin) return entry.replaces;
+  if (entry.kind == EntryKind::kEvict || entry.kind == EntryKind::kLeave) return entry.incarnation;
+  return std::nullopt;
+}
+
 LoggedEntry encode_entry(const MembersEntry& entry) {
   json::object out;
   out["min_reader"] = kMembersReader;

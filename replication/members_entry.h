@@ -76,6 +76,9 @@ struct UnreadableEntry {
   std::optional<ClusterId> cluster;  // as far as it could be read
 };
 
+/// The incarnation that the entry makes over, if any.
+std::optional<Incarnation> ended_by(const MembersEntry& entry);
+
 /// The entry with the bytes that stand for it from now on.
 LoggedEntry encode_entry(const MembersEntry& entry);
 

@@ -17,13 +17,9 @@ constexpr Milliseconds kBusy{20};
 constexpr Milliseconds kIdle{1'000};
 constexpr std::size_t kFormerKept = 100;
 
-bool contains(const std::vector<Incarnation>& all, Incarnation one) {
-  return std::find(all.begin(), all.end(), one) != all.end();
-}
-
 /// Those that are in the log are among the newest: a start that could not join leaves no trace.
 void remember(std::vector<Incarnation>& former, Incarnation one) {
-  if (!contains(former, one)) former.push_back(one);
+  if (std::find(former.begin(), former.end(), one) == former.end()) former.push_back(one);
   if (former.size() > kFormerKept) former.erase(former.begin() + 1);
 }
 
@@ -79,7 +75,7 @@ Result<std::unique_ptr<Membership>> Membership::create(MembershipConfig config, 
   // An active member serves from its directory before its first step, which a full disk may hold back.
   if (made->mode() == Mode::kActive) {
     made->standing_.mode = Mode::kActive;
-    made->standing_.takes_writes = true;
+    made->standing_.takes_writes = !made->rejoining();
   }
   return made;
 }
@@ -108,6 +104,10 @@ Result<void> Membership::replay_stored(const std::vector<std::string>& entries,
   bool ours = entry->entry.by == identity_.self;  // else it came with a directory that was started over
   if (ours && entry->entry.n > known_n()) own_ = OwnEntry{std::move(*entry), true, true};
   return {};
+}
+
+bool Membership::was_ours(Incarnation incarnation) const {
+  return std::find(identity_.former.begin(), identity_.former.end(), incarnation) != identity_.former.end();
 }
 
 void Membership::persisted() {
@@ -146,9 +146,10 @@ MembershipStep Membership::step(const Facts& facts) {
 
   Mode now = mode();
   auto entry = wanted(now, facts, out);
+  if (now == Mode::kFenced) start_over_as_next(facts);
   if (start_over_ && !halt_) {
     out = {};
-    out.start_over = StartOver{*start_over_, identity_.former};
+    out.start_over = StartOver{*start_over_, identity_.former, identity_.next};
     remember(out.start_over->former, identity_.self.incarnation);
   } else {
     write(entry, facts);
@@ -243,6 +244,7 @@ std::optional<Seq> Membership::limit(Incarnation of) const {
   if (ended == nullptr || ended->state != MemberState::kOver) return std::nullopt;
   if (ended->active_n == 0) return Seq{0};
   bool active = table_.is(identity_.self.incarnation, MemberState::kActive);
+  if (active && REFRAIN_PLANTED(word_exceeded)) return std::nullopt;
   std::optional<Seq> limit = active ? table_.word(of, identity_.self.incarnation) : table_.end(of);
   // A word under way may count at any moment: it binds from the moment it is durable.
   if (own_) {
@@ -270,19 +272,29 @@ Mode Membership::mode_of_stranger() const {
   if (!read_once_) return Mode::kReadingMembers;
   if (table_.empty()) return Mode::kWaitingForFounder;
   auto current = table_.current(identity_.self.node);
-  if (!current || contains(identity_.former, *current)) return Mode::kJoining;
+  if (!current || was_ours(*current)) return Mode::kJoining;
   bool had_the_name = std::any_of(identity_.former.begin(), identity_.former.end(),
                                   [&](Incarnation former) { return table_.find(former) != nullptr; });
   if (had_the_name) return Mode::kFenced;
-  return table_.is(*current, MemberState::kOver) ? Mode::kJoining : Mode::kNameInUse;
+  return name_lives_ ? Mode::kNameInUse : Mode::kJoining;
 }
 
 namespace {
 
+std::string fenced_because(const MembersTable& table, const Journal& self) {
+  const Member* me = table.find(self.incarnation);
+  if (me == nullptr || me->ending == Ending::kReplaced)
+    return "another incarnation has taken the name of this node";
+  return me->ending == Ending::kEvicted
+             ? "this node was evicted; its data is kept. `refrain member rejoin` makes it a member anew"
+             : "this node has left the cluster; its data is kept. `refrain member rejoin` makes it a member "
+               "anew";
+}
+
 std::string why(Mode mode, const MembersTable& table, const Journal& self) {
   switch (mode) {
     case Mode::kFenced:
-      return "this incarnation of the node is over; another one has its name, or it was evicted";
+      return fenced_because(table, self);
     case Mode::kRolledBack:
       return "its own journal, as others have it, is ahead of this directory; it must rejoin";
     case Mode::kNameInUse: {
@@ -304,7 +316,10 @@ void Membership::set_standing(Mode mode, const Facts& facts, MembershipStep& out
   if (halt_) next.detail = halt_->detail;
   if (mode == Mode::kWrongCluster) next.detail = wrong_cluster_;
   if (next.detail.empty()) next.detail = why(mode, table_, identity_.self);
-  next.takes_writes = mode == Mode::kActive;
+  // Once its own end may stand in the log, what it took could be void.
+  bool ending = own_ && own_->logged.entry.kind != EntryKind::kFound &&
+                ended_by(own_->logged.entry) == identity_.self.incarnation;
+  next.takes_writes = mode == Mode::kActive && !leaving_ && !rejoining() && hole_.empty() && !ending;
   // Until the members log was read, this Kafka may be another cluster's.
   next.may_publish = mode == Mode::kActive && read_once_ && wrong_cluster_.empty();
   bool new_mode = mode != standing_.mode;

@@ -32,11 +32,13 @@
 namespace refrain::replication {
 
 struct MembershipConfig {
-  std::string cluster;         // its name: the topics begin with refrain.<cluster>.
-  bool found = false;          // serve --found
-  MemberTraits traits;         // of this node, now
-  TopicSpec topic;             // of the members log
-  Milliseconds reread{5'000};  // how often the log is read whole
+  std::string cluster;            // its name: the topics begin with refrain.<cluster>.
+  bool found = false;             // serve --found
+  MemberTraits traits;            // of this node, now
+  TopicSpec topic;                // of the members log
+  Milliseconds reread{5'000};     // how often the log is read whole
+  Milliseconds silence{10'000};   // of what has our name, before we may replace it
+  Milliseconds patience{10'000};  // with what does not move: a joiner that lacks something, a gap
 };
 
 /// Who this directory is, as stored.
@@ -46,6 +48,7 @@ struct MembershipIdentity {
   bool born_alone = false;           // it had its cluster id before it ever saw a log
   bool snapshot_taken = false;       // its rows are a whole copy: it may read journals
   bool rolled_back = false;          // it was found so once; only rejoining mends it
+  Incarnation next;                  // what it rejoins as; 0 = it does not rejoin
   std::vector<Incarnation>
       former;  // earlier incarnations that this directory started over from, oldest first
 };
@@ -73,9 +76,14 @@ struct MembershipFacts {
   const std::map<Journal, SteadyNs>& heard;  // when a tick of it last came, since this start
   const std::map<NodeName, JournalPass>& passes;  // every journal that is being read
   const std::map<Journal, Seq>& gaps;             // first missing seq
-  Seq newest;                                     // own journal
-  Seq newest_at_start;                            // when this process opened the directory
-  const std::optional<OwnJournal>& own_journal;   // none until it has been read to its end
+  const std::map<Journal, Seq>& lowest_kept;      // of journals behind a gap, what their writers still have
+  /// Of ended journals: up to where the reader has met them without a gap, beyond what may be applied too.
+  const std::map<Journal, Seq>& readable;
+  Seq newest;                                    // own journal
+  Seq newest_write;                              // the newest of it that may have operations
+  Seq newest_at_start;                           // when this process opened the directory
+  bool nothing_void_left = true;                 // what is void of its own commits has been put aside
+  const std::optional<OwnJournal>& own_journal;  // none until it has been read to its end
 };
 
 enum class Mode : std::uint8_t {
@@ -126,12 +134,14 @@ struct SnapshotFrom {
 struct StartOver {
   std::string reason;
   std::vector<Incarnation> former;
+  Incarnation next;  // which one; 0 = any new one
 };
 
 /// What the node does after a step, in this order.
 struct MembershipStep {
   std::vector<MembersRow> persist;      // write synced, then persisted()
   std::optional<ClusterId> cluster;     // the identity takes it, in the same batch
+  Incarnation next;                     // so does this one, unless it is 0
   std::optional<StartOver> start_over;  // nothing else counts then
   std::optional<SnapshotFrom>
       snapshot;  // take one, unless that is under way; snapshot_failed() when it fails
@@ -154,6 +164,19 @@ class Membership {
   /// Everything that the newest step asked to persist is durable.
   void persisted();
   void snapshot_failed(const std::string& reason);
+
+  // ---- an operator's orders. What they come to, the table shows; a restart forgets them, save one whose
+  // entry is durable, and rejoin.
+
+  /// Writes that this incarnation, another one's, is over.
+  void evict(const Journal& member);
+  /// Takes no more writes, waits until every active member has what this node wrote, and ends itself.
+  void leave();
+  /// Becomes a member anew, with an empty store: at once when its incarnation is over; else it takes no more
+  /// writes, waits until every active member has what it wrote, and replaces itself.
+  void rejoin();
+  bool leaving() const { return leaving_; }
+  bool rejoining() const { return identity_.next.value != 0 || wants_rejoin_; }
   /// Reads the members log at once (an unknown incarnation was met).
   void read_soon();
 
@@ -190,6 +213,7 @@ class Membership {
   // ---- standing (membership.cc)
   Mode mode() const;
   Mode mode_of_stranger() const;
+  bool was_ours(Incarnation incarnation) const;
   void set_standing(Mode mode, const Facts& facts, MembershipStep& out);
   std::string find_trouble() const;
   Nanoseconds idle(const Facts& facts) const;
@@ -211,8 +235,21 @@ class Membership {
   std::optional<MembersEntry> wants_found(const Facts& facts);
   std::optional<MembersEntry> wants_join(const Facts& facts);
   std::optional<MembersEntry> wants_active(const Facts& facts, MembershipStep& out);
-  std::optional<MembersEntry> wants_last(const Facts& facts, MembershipStep& out);
   std::optional<MembersEntry> wants_update() const;
+
+  // ---- ends (membership_ends.cc): words about ended journals, eviction, leaving, rejoining
+  std::optional<MembersEntry> wants_word(const Journal& ended, const Facts& facts, MembershipStep& out);
+  std::optional<MembersEntry> wants_new_word(const Journal& ended, Seq word, Seq end, const Facts& facts,
+                                             MembershipStep& out);
+  void look_for_holes(const Facts& facts, MembershipStep& out);
+  std::optional<MembersEntry> wants_rejoin(const Facts& facts);
+  std::optional<MembersEntry> wants_leave(const Facts& facts);
+  std::optional<MembersEntry> wants_evict();
+  bool drained(const Facts& facts);
+  void choose_next();
+  void start_over_as_next(const Facts& facts);
+  bool silent_long_enough(Incarnation current, const Facts& facts);
+  void prefer_own_region(std::vector<Journal>& sources) const;
   void choose_snapshot(const Facts& facts, MembershipStep& out);
   bool has_snapshot_for_us(const PeerMembers& answer) const;
   std::string why_start_over(const Facts& facts, MembershipStep& out);
@@ -272,8 +309,22 @@ class Membership {
   bool snapshot_offered_ = false;
   SteadyNs stepped_at_;
   std::map<Incarnation, SteadyNs> word_since_;  // when a word about it was first wanted
-  std::string lacking_;                         // by a joiner: a gap, or less than is asked for,
-  SteadyNs lacking_since_;                      // with no change since then
+  struct Unsettled {  // an ended journal of which we lack something: since when, with this word and this end
+    Seq word;
+    Seq end;
+    SteadyNs since;
+  };
+  std::map<Incarnation, Unsettled> unsettled_;
+  std::map<Journal, SteadyNs> gap_since_;  // a gap that its writer can no longer fill
+  std::string hole_;                       // what this member lacks and nothing will bring; empty = nothing
+  std::vector<Journal> evictions_;
+  bool leaving_ = false;
+  bool wants_rejoin_ = false;         // an operator's order
+  std::optional<Seq> drain_to_;       // own commits up to it must be at all others first
+  std::optional<SteadyNs> met_name_;  // when a stranger first saw that its name has a living incarnation
+  bool name_lives_ = false;
+  std::string lacking_;                  // by a joiner: a gap, or less than is asked for,
+  SteadyNs lacking_since_;               // with no change since then
   std::optional<SteadyNs> last_chance_;  // the log is read from its start once more, before starting over
 
   Standing standing_;

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "replication/membership.h"
 
 namespace refrain::replication {
 
 namespace {
 
-constexpr Milliseconds kHeardLately{10'000};
-constexpr Milliseconds kPatience{10'000};  // of a joiner, with what does not move
 constexpr Milliseconds kSnapshotRetry{2'000};
 
 Seq applied_seq(const store::AppliedTable& applied, const Journal& journal) {
@@ -24,8 +23,21 @@ Seq applied_seq(const store::AppliedTable& applied, const Journal& journal) {
 
 std::optional<MembersEntry> Membership::wanted(Mode mode, const Facts& facts, MembershipStep& out) {
   if (mode == Mode::kWaitingForFounder) return wants_found(facts);
+  hole_.clear();
+  bool ends_itself = leaving_ || rejoining();
+  if (mode == Mode::kRolledBack) return rejoining() ? wants_rejoin(facts) : std::nullopt;
   if (mode == Mode::kActive) {
-    if (auto last = wants_last(facts, out)) return last;
+    look_for_holes(facts, out);
+    std::optional<MembersEntry> word;
+    for (const Journal& ended : table_.ended()) {
+      if (!word) word = wants_word(ended, facts, out);
+    }
+    if (!ends_itself && hole_.empty()) drain_to_.reset();
+    auto rejoin = wants_rejoin(facts);
+    if (word) return word;
+    if (rejoin || rejoining() || !hole_.empty()) return rejoin;
+    if (auto leave = wants_leave(facts); leave || leaving_) return leave;
+    if (auto evict = wants_evict()) return evict;
     return wants_update();
   }
   if (mode != Mode::kJoining) return std::nullopt;
@@ -70,14 +82,14 @@ std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
 
 std::optional<MembersEntry> Membership::wants_join(const Facts& facts) {
   auto current = table_.current(identity_.self.node);
-  if (current) {
-    auto heard = facts.heard.find({identity_.self.node, *current});
-    if (heard != facts.heard.end() && facts.steady - heard->second < kHeardLately) {
-      detail_ = "what it replaces was heard less than 10 s ago";
-      return std::nullopt;
-    }
+  if (current && table_.is(*current, MemberState::kActive) && !table_.others_active(*current)) {
+    detail_ =
+        "the only active member is this name's earlier incarnation: nobody else has the data. Start it with "
+        "its own directory, or restore a backup";
+    return std::nullopt;
   }
   answers_.ask(table_, identity_.self, facts.steady);
+  if (current && !silent_long_enough(*current, facts)) return std::nullopt;
   if (!an_active_member_agrees(facts)) {
     detail_ = "looks for an active member that has read the same members log";
     return std::nullopt;
@@ -89,12 +101,45 @@ std::optional<MembersEntry> Membership::wants_join(const Facts& facts) {
   return entry;
 }
 
+/// Whether nobody has heard what has our name for long enough. When it is heard again and again, it lives.
+bool Membership::silent_long_enough(Incarnation current, const Facts& facts) {
+  if (table_.is(current, MemberState::kJoining)) return true;
+  if (!met_name_) met_name_ = facts.steady;
+  std::optional<Milliseconds> silence;
+  for (const auto& [member, answer] : answers_.fresh(facts.steady)) {
+    auto silent = answer->silent.find(current);
+    if (answer->active && silent != answer->silent.end())
+      silence = std::min(silence.value_or(silent->second), silent->second);
+  }
+  if (!silence) {
+    detail_ = "looks for an active member that says when its name's earlier incarnation was last heard";
+    return false;
+  }
+  if (*silence >= config_.silence) return true;
+  detail_ = fmt::format(
+      "'{}' was heard {:.1f} s ago as another incarnation; it can be replaced after {} s of silence",
+      identity_.self.node, static_cast<double>(silence->count()) / 1000, config_.silence.count() / 1000);
+  // Ticks come each second, and an answer is at most a few seconds old.
+  bool heard_since = facts.steady - *met_name_ >= config_.silence && *silence < config_.silence / 2;
+  if (heard_since && table_.is(current, MemberState::kActive) && !was_ours(current)) name_lives_ = true;
+  return false;
+}
+
 // ---- snapshot
 
 bool Membership::has_snapshot_for_us(const PeerMembers& answer) const {
   std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
   return answer.active && answer.cluster == table_.cluster() && answer.n() >= joined &&
          answer.hashes[joined - 1] == entries_[joined - 1].hash;
+}
+
+/// The way is shorter, and paid for less.
+void Membership::prefer_own_region(std::vector<Journal>& sources) const {
+  auto here = [this](const Journal& member) {
+    return table_.find(member.incarnation)->traits.region == config_.traits.region;
+  };
+  if (std::any_of(sources.begin(), sources.end(), here))
+    std::erase_if(sources, [&](const Journal& member) { return !here(member); });
 }
 
 void Membership::choose_snapshot(const Facts& facts, MembershipStep& out) {
@@ -108,6 +153,7 @@ void Membership::choose_snapshot(const Facts& facts, MembershipStep& out) {
       if (!rests && has_snapshot_for_us(*answer)) sources.push_back(member);
     }
     if (!sources.empty()) {
+      prefer_own_region(sources);
       const Journal& chosen = sources[random_.next() % sources.size()];
       source_ = SnapshotFrom{chosen, table_.find(chosen.incarnation)->traits.address};
     }
@@ -149,8 +195,9 @@ std::optional<MembersEntry> Membership::wants_active(const Facts& facts, Members
     return std::nullopt;
   }
   MembersEntry entry = draft(EntryKind::kActive);
-  for (const Journal& ended : table_.ended())
+  for (const Journal& ended : table_.ended()) {
     entry.words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
+  }
   return entry;
 }
 
@@ -168,7 +215,7 @@ std::string Membership::why_start_over(const Facts& facts, MembershipStep& out) 
     last_chance_.reset();
     return {};
   }
-  if (facts.steady - lacking_since_ < kPatience) return {};
+  if (facts.steady - lacking_since_ < config_.patience) return {};
   // What had been passed over may have become ours to apply: once more from the start.
   if (!last_chance_) last_chance_ = facts.steady;
   if (!read_to_end(lacking->journal.node, *last_chance_, true, facts, out)) return {};
@@ -208,7 +255,7 @@ std::string Membership::not_ready(const Facts& facts, MembershipStep& out) {
   if (!lacking_.empty()) return "catching up: " + lacking_;
   std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
   for (const Journal& member : table_.active()) {
-    if (table_.find(member.incarnation)->active_n > joined) continue;
+    if (table_.find(member.incarnation)->active_n > joined || REFRAIN_PLANTED(joiner_does_not_wait)) continue;
     auto tick = facts.ticks.find(member);
     if (tick == facts.ticks.end() || tick->second.tick.members_n < joined)
       return fmt::format("catching up: waits until {} shows that it has read of the join", member.node);
@@ -233,21 +280,6 @@ bool Membership::read_to_end(const NodeName& journal, SteadyNs since, bool from_
     return false;
   }
   return pass->second.at_end && !pass->second.parked;
-}
-
-// ---- of an active member
-
-/// Its word about an ended journal: what the log still had when the entry that ended it was read is in it.
-std::optional<MembersEntry> Membership::wants_last(const Facts& facts, MembershipStep& out) {
-  std::optional<MembersEntry> entry;
-  for (const Journal& ended : table_.ended()) {
-    if (table_.word(ended.incarnation, identity_.self.incarnation)) continue;
-    SteadyNs since = word_since_.emplace(ended.incarnation, facts.steady).first->second;
-    if (!read_to_end(ended.node, since, false, facts, out) || entry) continue;
-    entry = draft(EntryKind::kLast);
-    entry->words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
-  }
-  return entry;
 }
 
 std::optional<MembersEntry> Membership::wants_update() const {

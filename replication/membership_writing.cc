@@ -14,13 +14,6 @@ namespace {
 constexpr Milliseconds kSurveyEvery{1'000};
 constexpr Milliseconds kSurveyFresh{3'000};
 
-/// Whose ticks agreement does without: they may be what is wrong.
-std::optional<Incarnation> concerned_by(const MembersEntry& entry) {
-  if (entry.kind == EntryKind::kJoin) return entry.replaces;
-  if (entry.kind == EntryKind::kEvict || entry.kind == EntryKind::kLeave) return entry.incarnation;
-  return std::nullopt;
-}
-
 }  // namespace
 
 /// Whoever knows entries that the log lacks writes them again, in order; doubles are harmless.
@@ -39,14 +32,14 @@ void Membership::write(const std::optional<MembersEntry>& wanted, const Facts& f
   if (own_) {
     const MembersEntry& entry = own_->logged.entry;
     if (!own_->durable || !topic_.shows_what_was_sent() || !topic_.can_send(facts.steady)) return;
-    if (may_write(concerned_by(entry), facts) && may_send(entry, facts))
+    if (may_write(ended_by(entry), facts) && may_send(entry, facts))
       topic_.send({own_->logged.bytes}, facts.steady);
   } else if (wanted) {
     if (wants_ != wanted->kind) {
       wants_ = wanted->kind;
       fresh_pass_ = topic_.read_again();
     }
-    if (topic_.whole_since(fresh_pass_) && may_write(concerned_by(*wanted), facts)) compose(*wanted, facts);
+    if (topic_.whole_since(fresh_pass_) && may_write(ended_by(*wanted), facts)) compose(*wanted, facts);
   }
 }
 
@@ -64,6 +57,7 @@ void Membership::compose(MembersEntry entry, const Facts& facts) {
 
 void Membership::give_rows(MembershipStep& out) {
   fresh_given_ = fresh_.size();
+  out.next = identity_.next;
   // A snapshot begins with emptying the store: what it then gets must have no hole, whatever comes of the
   // snapshot.
   if (snapshot_offered_ && !fresh_.empty()) {

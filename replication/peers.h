@@ -6,6 +6,7 @@
 // Whoever answers may be anyone: the asker compares node, incarnation and cluster with what the members log
 // says.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,9 @@ struct PeerMembers {
   Incarnation incarnation;
   bool active = false;               // it is an active member, by its own table, and serves
   bool waits_for_agreement = false;  // it has seen the members log lost or cut
-  std::vector<Sha256> hashes;        // of the entries that it has counted: hashes[n - 1] is that of entry n
+  /// For how long at least it has heard no tick of an incarnation.
+  std::map<Incarnation, Milliseconds> silent = {};
+  std::vector<Sha256> hashes;  // of the entries that it has counted: hashes[n - 1] is that of entry n
 
   std::uint64_t n() const { return hashes.size(); }
 };

@@ -111,6 +111,7 @@ void write_member(JsonWriter& json, const node::MemberReport& m) {
       .member("state", m.state)
       .member("self", m.self);
   json.member("heard_ms", m.heard_ms)
+      .member("silent_ms", m.silent_ms)
       .member("behind_commits", m.behind_commits)
       .member("behind_ms", m.behind_ms);
   json.member("we_lack_commits", m.we_lack_commits).member("we_lack_ms", m.we_lack_ms);

@@ -171,9 +171,13 @@ std::size_t Arguments::limit() {
   return static_cast<std::size_t>(*given);
 }
 
+Milliseconds Arguments::timeout() {
+  return bounded_wait("timeout", node::Ack{}.timeout);
+}
+
 node::Ack Arguments::ack() {
   node::Ack ack;
-  ack.timeout = bounded_wait("timeout", ack.timeout);
+  ack.timeout = timeout();
   const std::string wanted = text("ack").value_or("local");
   if (wanted == "local") {
     ack.kind = node::Ack::Kind::kLocal;

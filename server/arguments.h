@@ -36,6 +36,7 @@ class Arguments {
   std::size_t limit();
   Milliseconds wait();  // <= 60 s, else 400
   node::Ack ack();
+  Milliseconds timeout();  // as of ack(): 5 s by default, <= 60 s
   std::string one_of(std::string_view name, std::initializer_list<std::string_view> allowed);
 
   // headers

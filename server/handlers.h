@@ -31,6 +31,11 @@ void list_conflicts(Door& door, const RequestPtr& request, Reply reply);
 void show_conflict(Door& door, const RequestPtr& request, Reply reply);
 void resolve_conflict(Door& door, const RequestPtr& request, Reply reply);
 
+// handlers_members.cc
+void evict_member(Door& door, const RequestPtr& request, Reply reply);
+void leave_cluster(Door& door, const RequestPtr& request, Reply reply);
+void rejoin_cluster(Door& door, const RequestPtr& request, Reply reply);
+
 // handlers_operators.cc
 void show_status(Door& door, const RequestPtr& request, Reply reply);
 void show_members(Door& door, const RequestPtr& request, Reply reply);

@@ -131,6 +131,24 @@ Result<std::vector<Sha256>> parse_log(const json::object& object) {
   return hashes;
 }
 
+/// nullopt when the node is of a version that does not say.
+std::optional<std::map<Incarnation, Milliseconds>> parse_silences(const json::object& object) {
+  std::map<Incarnation, Milliseconds> silent;
+  const auto* members = member(object, "members");
+  if (!members || !members->is_array()) return std::nullopt;
+  for (const auto& entry : members->as_array()) {
+    const auto* fields = entry.if_object();
+    const auto* ms = fields ? member(*fields, "silent_ms") : nullptr;
+    const auto incarnation = fields ? parse_hex64(text_of(*fields, "incarnation")) : std::nullopt;
+    json::error_code ec;
+    if (!ms || !incarnation) return std::nullopt;
+    const auto count = ms->to_number<std::int64_t>(ec);
+    if (ec || count < 0) return std::nullopt;
+    silent[{*incarnation}] = Milliseconds{count};
+  }
+  return silent;
+}
+
 }  // namespace
 
 Result<replication::PeerMembers> parse_members(std::string_view text) {
@@ -150,6 +168,7 @@ Result<replication::PeerMembers> parse_members(std::string_view text) {
   }
   members.active = flag_of(*object, "active");
   members.waits_for_agreement = flag_of(*object, "waits_for_agreement");
+  if (auto silent = parse_silences(*object)) members.silent = std::move(*silent);
   auto hashes = parse_log(*object);
   if (!hashes) return hashes.error();
   members.hashes = std::move(*hashes);

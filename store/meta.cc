@@ -144,6 +144,7 @@ Result<std::optional<Identity>> Meta::identity(const View& view) {
     identity.installing = in.u8() != 0;
     identity.rolled_back = in.u8() != 0;
     for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) identity.former.push_back({in.u64()});
+    if (in.left() > 0) identity.next = {in.u64()};
     return identity;
   });
 }
@@ -153,6 +154,7 @@ void Meta::set_identity(Draft& draft, const Identity& identity) {
   out.u32(identity.cluster.value).string(identity.node).u64(identity.incarnation.value);
   out.u8(identity.standalone).u8(identity.installing).u8(identity.rolled_back).varint(identity.former.size());
   for (Incarnation incarnation : identity.former) out.u64(incarnation.value);
+  if (identity.next.value != 0) out.u64(identity.next.value);
   draft.put(Family::kDefault, "identity", out.take());
 }
 

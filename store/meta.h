@@ -24,6 +24,7 @@ struct Identity {
   bool standalone = false;  // made without brokers
   std::vector<Incarnation>
       former;                // earlier incarnations that this directory started over from, oldest first
+  Incarnation next;          // what it rejoins as; 0 = it does not
   bool rolled_back = false;  // it was found older than its own journal; only rejoining mends it
   bool installing = false;   // a snapshot is half in: everything but this row must go
   bool operator==(const Identity&) const = default;

@@ -64,6 +64,7 @@ SnapshotHeader decode_header(Reader& in) {
 /// True when the store has a row other than its identity.
 Result<bool> has_rows(const View& view) {
   for (std::size_t i = 0; i < kFamilies; ++i) {
+    if (static_cast<Family>(i) == Family::kAside) continue;
     auto cursor = view.cursor(static_cast<Family>(i));
     for (cursor->seek(""); cursor->valid(); cursor->next()) {
       if (static_cast<Family>(i) != Family::kDefault || cursor->key() != "identity") return true;
@@ -275,6 +276,7 @@ Result<void> empty_store(Engine& engine) {
   constexpr std::size_t kRowsAtOnce = 1000;
   for (std::size_t i = 0; i < kFamilies; ++i) {
     Family family = static_cast<Family>(i);
+    if (family == Family::kAside) continue;  // void commits, which only this store has
     Batch batch;
     auto cursor = engine.cursor(family);
     for (cursor->seek(""); cursor->valid(); cursor->next()) {
@@ -290,6 +292,14 @@ Result<void> empty_store(Engine& engine) {
   Batch last;  // its sync takes in those before it
   last.remove(Family::kDefault, "hlc");
   return engine.write(last, Durability::kSynced);
+}
+
+Result<void> begin_anew(Engine& engine, Identity identity) {
+  identity.installing = true;
+  if (auto marked = write_identity(engine, identity); !marked) return marked;
+  if (auto emptied = empty_store(engine); !emptied) return emptied;
+  identity.installing = false;
+  return write_identity(engine, identity);
 }
 
 }  // namespace refrain::store

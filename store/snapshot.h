@@ -115,7 +115,12 @@ class SnapshotLoader {
   bool broken_ = false;
 };
 
-/// Removes every row but the identity, in small batches. Crash: some are left; call it again.
+/// Removes every row but the identity and what is kept aside, in small batches. Crash: some are left; call it
+/// again.
 Result<void> empty_store(Engine& engine);
+
+/// Empties the store for a new life as `identity`. Crash: from the first write on the identity says
+/// `installing`, and begin_anew() with it is to be called again; after it came back the store is empty.
+Result<void> begin_anew(Engine& engine, Identity identity);
 
 }  // namespace refrain::store

@@ -607,8 +607,12 @@ class Operators(OneNode):
         self.ask("POST", f"/v1/conflicts/{'0' * 32}/resolve", {"choice": "x"}, status=400, code="invalid")
 
     def test_routes_of_later_versions(self):
-        for method, path in (("GET", "/v1/events/export"), ("GET", "/v1/digest?bucket=1"), ("POST", "/v1/members/us/evict")):
+        for method, path in (("GET", "/v1/events/export"), ("GET", "/v1/digest?bucket=1")):
             self.ask(method, path, status=501, code="not_in_this_version")
+
+    def test_a_node_without_brokers_has_no_members_to_order_about(self):
+        for order in ("evict", "leave", "rejoin"):
+            self.ask("POST", f"/v1/members/us/{order}", status=400, code="invalid")
 
     def test_nobody_can_join_a_node_without_brokers(self):
         self.ask("GET", "/v1/snapshot", status=503, code="no_founder")

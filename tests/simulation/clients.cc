@@ -101,7 +101,7 @@ void Clients::write(Client& client, Machine& machine) {
   call.ack.timeout = Milliseconds{client.dice.between(50, 2'000)};
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kLog;
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kAll;
-  if (!client.dice.chance(0.1)) return send(client, machine, std::move(call));
+  if (!client.dice.chance(0.1) || world_.plan().changes) return send(client, machine, std::move(call));
   std::string key = unique(client);
   call.idempotency_key = node::IdempotencyKey{key, sha256(key)};
   send(client, machine, call);
@@ -142,7 +142,8 @@ void Clients::check_keyed(Machine& machine, const std::string& key, const node::
 void Clients::told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
                    Result<node::CommitAnswer> answer) {
   if (!answer) {
-    if (answer.error().slug == "clock_drift" && world_.clock_was_always_right(machine))
+    if (answer.error().slug == "clock_drift" && world_.clock_was_always_right(machine) &&
+        !world_.changed(machine))
       world_.wrong(fmt::format("{}, whose clock is right, took over a time that it refuses", machine.name()));
     return note_error("commit", answer.error());
   }
@@ -251,7 +252,7 @@ void Clients::check_read(Client& client, Machine& machine, const std::string& ke
   world_.trace(fmt::format("{} reads {}: {}", machine.name(), key, got ? format_version(*got) : "nothing"));
   std::string row = row_of(kNs, key);
   if (got) client.seen[row] = std::max(client.seen[row], *got);
-  if (!before) return;
+  if (!before || world_.may_be_void(*before)) return;
   if (got && *got < *before)
     world_.wrong(fmt::format("{} gave {} of {}, older than {}, which this client had seen", machine.name(),
                              format_version(*got), key, format_version(*before)));

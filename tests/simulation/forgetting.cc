@@ -82,6 +82,8 @@ void Forgetting::check_floor(std::size_t node, Hlc floor) {
   watched.floor_moved_at = world_.now();
   if (!world_.has_written(node)) return;  // a joiner's, from its snapshot
   world_.hit("floor: moved");
+  world_.ghost().promise_stable(floor);
+  if (world_.plan().changes) return;  // who counts as a member is asked where S is judged
   std::vector<NodeName> members;
   for (std::size_t i = 0; i < world_.machines(); ++i) {
     if (world_.has_written(i)) members.push_back(world_.machine(i).name());
@@ -95,7 +97,6 @@ void Forgetting::check_floor(std::size_t node, Hlc floor) {
                              name + "'s floor has passed it");
     }
   }
-  world_.ghost().promise_stable(floor);
 }
 
 void Forgetting::check_rows(std::size_t node) {

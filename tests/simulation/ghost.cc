@@ -52,6 +52,7 @@ void Ghost::take_in_new(std::size_t index, const store::View& view) {
   auto applied = store::Meta::applied(view);
   if (!identity || !applied || !*identity) return;  // dead, or not born yet
   GhostNode& node = nodes_[index];
+  node.incarnation = (*identity)->incarnation;
   if (*applied == node.applied) return;
   if (!covered(node.applied, *applied)) take_back(node, *applied);
   take_in(node, {(*identity)->node, (*identity)->incarnation}, *applied, view);
@@ -60,8 +61,10 @@ void Ghost::take_in_new(std::size_t index, const store::View& view) {
 /// A power cut took the newest batches, or the store was emptied: goes back to where it stands now.
 void Ghost::take_back(GhostNode& node, const store::AppliedTable& applied) {
   std::vector<GhostNode::Taken> kept = std::move(node.taken);
+  Incarnation incarnation = node.incarnation;
   while (!kept.empty() && !covered(kept.back().applied, applied)) kept.pop_back();
   node = {};
+  node.incarnation = incarnation;
   for (GhostNode::Taken& taken : kept) {
     for (const CommitId& id : taken.commits) take(node, id);
     node.applied = taken.applied;
@@ -126,11 +129,18 @@ void Ghost::check_hlc(const Journal& own, Seq seq, Hlc hlc) {
   if (seq.value != hlcs.size() + 1) return;  // made again, after a power cut took the one before
   if (!hlcs.empty() && hlc <= hlcs.back())
     wrongs_.push_back(fmt::format("commit {} is not newer than the one before it", format_commit_id(id)));
-  if (hlc <= promised_stable_)
+  if (hlc <= promised_stable_ && !doubted_.contains(own.incarnation))
     wrongs_.push_back(
         fmt::format("commit {} came to be at or below what was said to be stable", format_commit_id(id)));
   hlcs.push_back(hlc);
   newest_[own.node] = hlc;
+}
+
+void Ghost::forget_beyond(const Journal& journal, Seq end) {
+  std::erase_if(commits_, [&](const auto& entry) {
+    const CommitId& id = entry.first;
+    return id.node == journal.node && id.incarnation == journal.incarnation && id.seq > end;
+  });
 }
 
 Seq Ghost::newest_below(const Journal& journal, Hlc hlc) const {

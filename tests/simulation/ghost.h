@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ struct GhostNode {
     std::vector<CommitId> commits;
     store::AppliedTable applied;  // after it
   };
+  Incarnation incarnation;  // of its directory
   std::vector<Taken> taken;
   store::AppliedTable applied;
   store::AppliedTable durable;              // what a power cut would leave of it
@@ -75,6 +77,16 @@ class Ghost {
   /// The engine of a node was opened, or has written: takes in what is new, takes back what was lost.
   /// `all_synced`: a power cut now would take nothing.
   void look(std::size_t node, const store::View& view, bool all_synced);
+  /// Its disk is gone.
+  void lose(std::size_t node) { nodes_[node] = {}; }
+  /// Commits of the journal beyond `end` count nowhere: as if they had never been.
+  void forget_beyond(const Journal& journal, Seq end);
+  /// The incarnation may be over without knowing it: its versions need not be above what is stable.
+  void doubt(Incarnation incarnation) { doubted_.insert(incarnation); }
+  std::optional<CommitId> minted(const Version& version) const {
+    auto found = minted_.find(version);
+    return found == minted_.end() ? std::nullopt : std::optional(found->second);
+  }
 
   /// The newest commit of a journal below an hlc that was ever made.
   Seq newest_below(const Journal& journal, Hlc hlc) const;
@@ -112,6 +124,7 @@ class Ghost {
   std::map<Journal, std::vector<Hlc>> hlcs_;     // by seq - 1, in the order in which they were made
   std::map<NodeName, Hlc> newest_;
   Hlc promised_stable_;
+  std::set<Incarnation> doubted_;
   std::vector<std::string> wrongs_;
 };
 

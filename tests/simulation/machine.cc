@@ -15,7 +15,9 @@ Machine::Machine(std::size_t index, node::Config config, bool founder, Dice dice
       founder_(founder),
       dice_(dice),
       ties_(std::move(ties)),
-      clock_(ties_.now) {}
+      clock_(ties_.now) {
+  if (!config_.alone()) log_ = std::make_unique<replication::MemoryLog>(ties_.broker, [this] { wake(); });
+}
 
 Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
   auto opened = store::SimEngine::open(disk_);
@@ -30,8 +32,6 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
 
 Result<void> Machine::start() {
   ++life_;
-  if (!log_ && !config_.alone())
-    log_ = std::make_unique<replication::MemoryLog>(ties_.broker, [this] { wake(); });
   node::World world;
   world.clock = &clock_;
   world.random = &dice_;
@@ -43,7 +43,8 @@ Result<void> Machine::start() {
   world.say = [this](node::LogLevel, const std::string& text) {
     ties_.say(fmt::format("{} says: {}", name(), text));
   };
-  auto opened = node::Node::open(config_, world, {founder_, "simulated"});
+  auto opened =
+      node::Node::open(config_, world, {founder_, "simulated", Milliseconds{2'000}, Milliseconds{2'000}});
   if (!opened) return opened.error();
   node_ = std::move(*opened);
   steps_at_ = ties_.now;
@@ -59,6 +60,12 @@ void Machine::crash() {
 void Machine::power_cut(std::size_t keep) {
   disk_.power_cut(keep);
   end();
+}
+
+void Machine::lose_disk() {
+  disk_.crash();
+  end();
+  disk_.wipe();
 }
 
 void Machine::set_disk_full(bool full) {

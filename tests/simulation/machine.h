@@ -38,6 +38,9 @@ class Machine {
   /// Ends the machine: of the unsynced batches the oldest `keep` stay.
   void power_cut(std::size_t keep);
 
+  /// Ends the process, and with it all that was on its disk.
+  void lose_disk();
+
   bool up() const { return node_ != nullptr; }
   node::Node& node() { return *node_; }
   std::uint64_t life() const {

@@ -50,6 +50,13 @@ constexpr ActKind kActKinds[] = {
     {Act::kRetryEvents, "retry events", 0.2, 3'000, 0, 0, 0},
 };
 
+constexpr ActKind kMemberKinds[] = {
+    {Act::kArrive, "arrive", 1, 0, 0, 0, 0},       {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
+    {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},   {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
+    {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
+};
+constexpr double kChanges = 0.15;  // of the worlds
+
 using Faults = replication::MemoryFaults;
 
 void draw_actions(const ActKind& kind, Dice dice, Plan& plan) {
@@ -85,6 +92,23 @@ void draw_one_fault(const Dice& root, Plan& plan) {
   plan.log_faults.*fault.rate = fault.largest;
 }
 
+/// Members come and go, whatever else happens.
+void draw_changes(const Dice& root, Plan& plan) {
+  Dice dice = root.stream("members");
+  plan.changes = dice.chance(kChanges);
+  if (!plan.changes) return;
+  plan.requests = false;
+  plan.disturbed = plan.disturbed + Milliseconds{3'000};
+  if (plan.nodes > 2) plan.late = static_cast<int>(dice.below(static_cast<std::uint64_t>(plan.nodes - 1)));
+  for (int late = plan.nodes - plan.late; late < plan.nodes; ++late)
+    plan.actions.push_back(
+        {Milliseconds{dice.between(1, plan.disturbed.count())}, Act::kArrive, late, Milliseconds{0}, 0});
+  for (const ActKind& kind : kMemberKinds) {
+    if (kind.act != Act::kArrive && dice.chance(kind.in_worlds))
+      draw_actions(kind, root.stream(kind.name), plan);
+  }
+}
+
 int draw_nodes(Dice& dice) {
   std::uint64_t hundredth = dice.below(100);
   return hundredth < 10 ? 2 : hundredth < 70 ? 3 : hundredth < 90 ? 4 : 5;
@@ -113,6 +137,9 @@ const std::vector<LogFault>& log_fault_kinds() {
 
 std::string_view act_name(Act act) {
   for (const ActKind& kind : kActKinds) {
+    if (kind.act == act) return kind.name;
+  }
+  for (const ActKind& kind : kMemberKinds) {
     if (kind.act == act) return kind.name;
   }
   return "?";
@@ -145,6 +172,7 @@ Plan draw_plan(std::uint64_t seed) {
   std::uint64_t tenth = dice.below(10);
   if (tenth == 1 || tenth == 2) draw_one_fault(root, plan);  // none in a calm world, which is a tenth of them
   if (tenth > 2) draw_some_faults(root, plan);
+  draw_changes(root, plan);
   std::ranges::stable_sort(plan.actions, {}, &Action::at);
   return plan;
 }

@@ -39,6 +39,13 @@ enum class Act : std::uint8_t {
   kDiskFull,       //
   kSlowDisk,       // each of its steps takes up to `amount` ms longer, for `length`
   kRetryEvents,    // an operator's word
+
+  // ---- members come and go
+  kArrive,    // a node that was not there starts for the first time
+  kLoseDisk,  // the process ends, its disk is lost; an empty one starts after `length`
+  kEvict,     // it is told to evict the `amount`-th node after it
+  kLeave,     // it is told to leave
+  kRejoin,    // it is told to rejoin
 };
 std::string_view act_name(Act act);
 
@@ -63,6 +70,8 @@ struct Plan {
   Milliseconds client_pause{50};  // on average, between a client's calls
   bool requests = true;
   bool forgets = false;  // goes on after all agree until what may be forgotten is gone
+  bool changes = false;  // members come and go; without requests then
+  int late = 0;          // so many of the nodes, the last ones, are not there at first
 };
 
 /// A rate of the log's faults, by name.

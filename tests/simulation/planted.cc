@@ -52,6 +52,11 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"collected_before_expiry", "a value that expires goes when all have it"},
       {"rewritten_row_collected", "a row goes although the same batch writes it anew"},
       {"joiner_clock_below_floors", "a new member's clock starts from its wall, not above what it has met"},
+      {"word_before_the_end_is_read",
+       "a word about an ended journal is said before that was read to its end"},
+      {"word_exceeded", "a member applies more of an ended journal than its word says"},
+      {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join"},
+      {"stable_while_joining", "S moves on while a node joins"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},
       {"release_deletes_row", "a release takes the row away instead of marking the claim"},

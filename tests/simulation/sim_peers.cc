@@ -18,6 +18,7 @@ replication::PeerMembers answer_of(const node::MembersReport& report) {
   replication::PeerMembers answer;
   answer.cluster = report.cluster_id.value_or(ClusterId{});
   for (const node::MemberReport& member : report.members) {
+    answer.silent[member.incarnation] = Milliseconds{member.silent_ms};
     if (!member.self) continue;
     answer.node = member.node;
     answer.incarnation = member.incarnation;

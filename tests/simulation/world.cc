@@ -42,7 +42,9 @@ World::World(Plan plan, bool print_trace)
       clock_was_wrong_(nodes()),
       ghost_(nodes()),
       helped_(nodes()),
-      newest_minted_(nodes()) {
+      newest_minted_(nodes()),
+      arrived_(nodes(), true),
+      rejoined_(nodes()) {
   for (std::size_t i = 0; i < nodes(); ++i) {
     auto reach = [this, i](const std::string& address) -> Machine* {
       auto found = std::ranges::find(machines_, address, [](const auto& machine) { return machine->name(); });
@@ -93,6 +95,7 @@ Verdict World::run() {
   mend();
   if (!ended_badly()) agree();
   if (!ended_badly()) ask_for_responses();
+  if (!ended_badly()) settle_void();
   if (!ended_badly()) check_everything(*this);
   if (!ended_badly() && plan_.forgets) forget();
   for (const auto& [fault, times] : broker_->fault_counts()) hit("log: " + fault, times);
@@ -133,8 +136,7 @@ bool World::next_event(SteadyNs end) {
   if (next != nullptr) {
     next->step();
     hit("world: steps");
-    if (auto error = next->node().must_end())
-      wrong(fmt::format("{} must end: {}", next->name(), error->detail));
+    if (auto error = next->node().must_end()) must_end(*next, *error);
   } else {
     auto timer = timers_.extract(timers_.begin());
     timer.mapped()();
@@ -142,6 +144,17 @@ bool World::next_event(SteadyNs end) {
   run_deferred();
   for (const std::string& text : ghost_.wrongs()) wrong(text);
   return true;
+}
+
+/// A new disk may meet its name's old ticks, read late, and take them for life: its supervisor starts it
+/// again.
+void World::must_end(Machine& machine, const Error& why) {
+  if (!plan_.changes || why.slug != "name_in_use")
+    return wrong(fmt::format("{} must end: {}", machine.name(), why.detail));
+  hit("name in use");
+  machine.crash();
+  reports_.erase(machine.index());
+  after(Milliseconds{500}, [this, &machine] { start(machine); });
 }
 
 void World::run_deferred() {
@@ -160,8 +173,8 @@ void World::start(Machine& machine) {
   if (auto started = machine.start(); !started) {
     hit("start failed: " + started.error().slug);
     trace(fmt::format("{} could not start: {}", machine.name(), started.error().detail));
-    if (started.error().code != Code::kUnavailable)
-      wrong(fmt::format("{} cannot start: {}", machine.name(), started.error().detail));
+    bool again = started.error().code == Code::kUnavailable || started.error().code == Code::kUnknown;
+    if (!again) wrong(fmt::format("{} cannot start: {}", machine.name(), started.error().detail));
     after(Milliseconds{200}, [this, &machine] { start(machine); });
   }
 }
@@ -172,16 +185,21 @@ void World::gather() {
     Dice dice = root_.stream(fmt::format("first clock of {}", machine->name()));
     if (dice.chance(0.2)) machine->clock().set_offset(Milliseconds{dice.between(-400, 0)});
   }
-  for (auto& machine : machines_) start(*machine);
-  auto all_active = [this] {
-    return reports_.size() == nodes() && std::ranges::all_of(reports_, [this](const auto& entry) {
-             return std::ranges::count(entry.second.members, "active", &node::MemberReport::state) ==
-                    plan_.nodes;
+  int first = plan_.nodes - plan_.late;
+  for (auto& machine : machines_) {
+    arrived_[machine->index()] = static_cast<int>(machine->index()) < first;
+    if (arrived_[machine->index()]) start(*machine);
+  }
+  auto all_active = [this, first] {
+    return std::cmp_equal(reports_.size(), first) &&
+           std::ranges::all_of(reports_, [first](const auto& entry) {
+             return std::ranges::count(entry.second.members, "active", &node::MemberReport::state) == first;
            });
   };
   ask_for_reports();
   if (!run_until(now_ + kGatherTime, all_active))
     wrong("the nodes did not become members: " + disagreement());
+  for (std::size_t i = 0; i < nodes(); ++i) first_.push_back(incarnation_of(i));
 }
 
 void World::disturb() {
@@ -208,6 +226,7 @@ void World::mend() {
     machine->set_disk_full(false);
     machine->slow_until(now_, Milliseconds{0});
     machine->pause_until(now_);
+    arrived_[machine->index()] = true;
     start(*machine);
     if (!machine->up()) continue;
     machine->log().set_connected(true);
@@ -226,6 +245,7 @@ bool World::agreed() {
   for (const auto& [id, commit] : ghost_.commits()) {
     if (!commit.says_nothing) newest[{id.node, id.incarnation}] = id.seq;
   }
+  std::erase_if(newest, [this](const auto& entry) { return end_of(entry.first).has_value(); });
   for (auto& machine : machines_) {
     // A fault that was armed before the end of the faults may hit later: the store is opened again then.
     if (!machine->up() || !machine->node().get("orders", "any")) return false;
@@ -237,8 +257,26 @@ bool World::agreed() {
       if (journal.node == machine->name() && (report == reports_.end() || report->second.synced < seq))
         return false;
     }
+    if (!ended_alike(*machine)) return false;
   }
   return true;
+}
+
+/// It is an active member again, and has of each ended journal what the others have.
+bool World::ended_alike(Machine& machine) {
+  if (!plan_.changes) return true;
+  auto report = reports_.find(machine.index());
+  if (report == reports_.end() || !is_in(report->second, "active") ||
+      report->second.incarnation != incarnation_of(machine.index()))
+    return false;
+  auto ended = [this](std::size_t index) {
+    store::AppliedTable table;
+    for (const auto& [journal, applied] : ghost_.node(index).applied) {
+      if (end_of(journal)) table.emplace(journal, applied);
+    }
+    return table;
+  };
+  return ended(machine.index()) == ended(0);
 }
 
 /// Once everybody has everything, all that may be forgotten goes, and then still nothing comes back.
@@ -297,6 +335,7 @@ void World::take_report(Machine& machine, node::StatusReport report) {
   look_at_topic(index);
   check_claims(machine, report);
   help_parked(machine, report);
+  help_member(machine, report);
   if (report.breaker.state == "open") hit("reported: breaker open");
   for (const node::ParkedReport& parked : report.sync.parked) {
     hit("reported: parked " + parked.reason);
@@ -305,7 +344,8 @@ void World::take_report(Machine& machine, node::StatusReport report) {
       wrong(fmt::format("{} parked {}'s journal: {}", machine.name(), parked.journal, parked.detail));
   }
   auto before = reports_.find(index);
-  if (before == reports_.end() || before->second.mode != report.mode) hit("mode: " + report.mode);
+  if (before == reports_.end() || before->second.mode != report.mode)
+    hit("mode: " + report.mode.substr(0, report.mode.find(':')));
   reports_[index] = std::move(report);
 }
 
@@ -315,7 +355,8 @@ void World::look_at_topic(std::size_t index) {
   TopicWatch& topic = topics_[index];
   topic.look(*broker_, topic_of(machine.name()));
   for (const auto& [journal, durable] : ghost_.node(index).durable) {
-    if (journal.node == machine.name() && topic.newest(journal.incarnation) > durable.seq)
+    if (journal == Journal{machine.name(), incarnation_of(index)} &&
+        topic.newest(journal.incarnation) > durable.seq)
       wrong(fmt::format("{} published commit {} before it was synced", machine.name(),
                         topic.newest(journal.incarnation).value));
   }
@@ -328,10 +369,7 @@ void World::look(std::size_t index, const store::View& view) {
 }
 
 bool World::has_written(std::size_t index) const {
-  for (const auto& [journal, applied] : ghost_.node(index).applied) {
-    if (journal.node == machines_[index]->name()) return true;
-  }
-  return false;
+  return ghost_.node(index).applied.contains({machines_[index]->name(), incarnation_of(index)});
 }
 
 /// What it holds may have been minted before its clock was stepped back.
@@ -354,6 +392,7 @@ void World::check_cursors(std::size_t index, const store::View& view) {
     passed.look(*broker_, topic_of(writer->name()), cursor->second.next);
     for (const auto& [incarnation, seq] : passed.whole()) {
       if (!ghost_.commits().contains({writer->name(), incarnation, seq})) continue;  // a stranger's
+      if (endings_.contains(incarnation)) continue;                                  // beyond its end
       const store::AppliedTable& applied = ghost_.node(index).applied;
       auto found = applied.find({writer->name(), incarnation});
       if (found == applied.end() || found->second.seq < seq)
@@ -381,12 +420,16 @@ void World::check_claims(Machine& machine, const node::StatusReport& report) {
     wrong(fmt::format("{} says published up to {}, but its topic is whole up to {}", name,
                       report.published.value, topics_[machine.index()].whole(report.incarnation).value));
   if (report.mode != "active") return;
-  std::vector<NodeName> members;
+  std::vector<Journal> members;
   for (const node::MemberReport& member : report.members) {
-    if (member.state == "active") members.push_back(member.node);
+    if (member.state == "active") members.push_back({member.node, member.incarnation});
   }
+  std::vector<Journal> had_to;
+  std::ranges::copy_if(members, std::back_inserter(had_to), [&](const Journal& member) {
+    return !plan_.changes || synced_since(machine, member, report.synced);
+  });
   if (report.synced.value > 0)
-    check_durable({name, report.incarnation, report.synced}, members, name + " says synced");
+    check_durable({name, report.incarnation, report.synced}, had_to, name + " says synced");
   if (report.stable.value > 0)
     check_durable({name, report.incarnation, report.stable}, members, name + " says stable");
   auto before = reports_.find(machine.index());
@@ -398,19 +441,53 @@ void World::check_claims(Machine& machine, const node::StatusReport& report) {
   if (!report.stable_time) return;
   Hlc stable = Hlc::of(*report.stable_time);  // S itself is not shown, only its milliseconds
   ghost_.promise_stable({stable.value == 0 ? 0 : stable.value - 1});
+  if (report.floor_time > report.stable_time) wrong(fmt::format("{}'s floor is ahead of S", name));
   for (auto& writer : machines_) {
     for (const auto& [journal, applied] : ghost_.node(writer->index()).applied) {
       Seq newest = journal.node == writer->name() ? ghost_.newest_below(journal, stable) : Seq{};
+      if (endings_.contains(journal.incarnation)) newest = std::min(newest, others_have(journal));
       if (newest.value > 0)
         check_durable({journal.node, journal.incarnation, newest}, members, name + " says S has passed it");
     }
   }
 }
 
+/// What any other node than its own has on its disk of a journal.
+Seq World::others_have(const Journal& journal) const {
+  Seq most;
+  for (const auto& machine : machines_) {
+    const store::AppliedTable& durable = ghost_.node(machine->index()).durable;
+    auto found = durable.find(journal);
+    bool own = machine->name() == journal.node && incarnation_of(machine->index()) == journal.incarnation;
+    if (!own && found != durable.end()) most = std::max(most, found->second.seq);
+  }
+  return most;
+}
+
 void World::check_durable(const CommitId& commit, const std::vector<NodeName>& nodes,
                           const std::string& who_says) {
+  std::vector<Journal> disks;
   for (const auto& machine : machines_) {
-    if (std::ranges::find(nodes, machine->name()) == nodes.end()) continue;
+    bool named = std::ranges::find(nodes, machine->name()) != nodes.end();
+    // A name may mean an incarnation that is gone, or one that is not yet a member.
+    bool doubtful = plan_.changes && (machine->life() == 0 || changed(*machine));
+    if (named && !doubtful) disks.push_back({machine->name(), incarnation_of(machine->index())});
+  }
+  check_durable(commit, disks, who_says);
+}
+
+/// It is not what it was at first.
+bool World::changed(const Machine& machine) const {
+  return static_cast<int>(machine.index()) >= plan_.nodes - plan_.late ||
+         incarnation_of(machine.index()) != first_[machine.index()] ||
+         endings_.contains(incarnation_of(machine.index()));
+}
+
+void World::check_durable(const CommitId& commit, const std::vector<Journal>& nodes,
+                          const std::string& who_says) {
+  for (const auto& machine : machines_) {
+    Journal self{machine->name(), incarnation_of(machine->index())};
+    if (std::ranges::find(nodes, self) == nodes.end()) continue;
     const store::AppliedTable& durable = ghost_.node(machine->index()).durable;
     auto found = durable.find({commit.node, commit.incarnation});
     if (found == durable.end() || found->second.seq < commit.seq)
@@ -471,6 +548,12 @@ void World::act(const Action& action) {
     case Act::kGarbage:
     case Act::kFlip:
       return act_on_topic(machine, action);
+    case Act::kArrive:
+    case Act::kLoseDisk:
+    case Act::kEvict:
+    case Act::kLeave:
+    case Act::kRejoin:
+      return act_on_members(machine, action);
     default:
       return act_on_machine(machine, action);
   }

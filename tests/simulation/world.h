@@ -37,6 +37,9 @@ struct Verdict {
   Branches branches;
 };
 
+/// The mode that a node says it is in, whatever it says beside it.
+bool is_in(const node::StatusReport& report, std::string_view mode);
+
 class World {
  public:
   World(Plan plan, bool print_trace);
@@ -55,13 +58,15 @@ class World {
   History& history() { return history_; }
   RequestTruth& requests() { return requests_; }
   Forgetting& forgetting() { return forgetting_; }
-  /// The incarnation in its store is or was a member: its journal has a commit.
+  /// The incarnation in its store is a member, or was: its journal has a commit.
   bool has_written(std::size_t index) const;
   bool in_open_conflict(const std::string& row) const { return in_open_conflict_.contains(row); }
   bool topics_whole() const { return topics_whole_; }
   const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
   /// Says what is wrong when not all of `nodes` have the commit on their disks, where no power cut takes it.
   void check_durable(const CommitId& commit, const std::vector<NodeName>& nodes, const std::string& who_says);
+  /// The same of certain incarnations; of those whose disk is gone nothing can be said.
+  void check_durable(const CommitId& commit, const std::vector<Journal>& nodes, const std::string& who_says);
   std::vector<NodeName> names() const;
 
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
@@ -80,6 +85,9 @@ class World {
   void hit(const std::string& branch, std::uint64_t times = 1) { branches_.hit(branch, times); }
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
+  bool may_be_void(const Version& version) const;
+  /// Another incarnation than at first, or about to end.
+  bool changed(const Machine& machine) const;
   bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
 
  private:
@@ -89,12 +97,14 @@ class World {
   bool run_until(SteadyNs end, const std::function<bool()>& enough);
   bool next_event(SteadyNs end);
   void run_deferred();
+  void must_end(Machine& machine, const Error& why);
 
   void gather();
   void disturb();
   void mend();
   void agree();
   bool agreed();
+  bool ended_alike(Machine& machine);
   void forget();
   std::string disagreement();
   void ask_for_responses();
@@ -113,6 +123,18 @@ class World {
   void act_on_topic(Machine& machine, const Action& action);
   void act_on_machine(Machine& machine, const Action& action);
   void cut_off(Machine& machine, Nanoseconds length);
+
+  // ---- members that come and go (world_members.cc)
+  Incarnation incarnation_of(std::size_t index) const;
+  void may_lose(Machine& machine);
+  void act_on_members(Machine& machine, const Action& action);
+  void order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name);
+  void lose_disk(Machine& machine, const Action& action);
+  void help_member(Machine& machine, const node::StatusReport& report);
+  std::optional<Seq> end_of(const Journal& journal) const;
+  Seq others_have(const Journal& journal) const;
+  bool synced_since(const Machine& machine, const Journal& member, Seq synced);
+  void settle_void();
 
   const Plan plan_;
   const Dice root_;
@@ -142,6 +164,16 @@ class World {
   bool topics_whole_ = true;      // no record was lost or spoiled that Kafka had acknowledged
   std::vector<SteadyNs> helped_;  // when an operator last helped a node's parked journals
   std::vector<Hlc> newest_minted_;
+  std::vector<bool> arrived_;
+  std::vector<Incarnation> first_;  // as of the end of gathering
+  std::vector<SteadyNs> rejoined_;  // when an operator last told it to
+  struct Ending {                   // of an incarnation that was told to end, or lost its disk
+    bool may_lose = false;          // of what it wrote, what Kafka did not have then:
+    Seq safe;                       // all beyond this
+  };
+  std::map<Incarnation, Ending> endings_;
+  // By node and member: what it said was synced when it first said that the member is active.
+  std::map<std::pair<std::size_t, Journal>, Seq> synced_at_first_;
   std::multimap<SteadyNs, std::function<void()>> timers_;
   std::vector<std::function<void()>> deferred_;
 };

@@ -53,12 +53,16 @@ struct TestNode {
   store::AppliedTable applied;
   PeerTicks ticks;
   Seq newest;
+  Seq newest_write;
 
   // ---- what does not
   std::unique_ptr<Membership> membership;
   std::map<Journal, SteadyNs> heard;
   std::map<NodeName, JournalPass> passes;
   std::map<Journal, Seq> gaps;
+  std::map<Journal, Seq> lowest_kept;
+  std::map<Journal, Seq> readable;
+  bool nothing_void_left = true;
   std::optional<OwnJournal> own_journal;
   SteadyNs ticked_at;
   MembershipStep newest_step;
@@ -103,6 +107,7 @@ class MembersWorld final : public Peers {
   void start(TestNode& node) {
     node.heard.clear();
     node.passes.clear();
+    node.readable.clear();
     node.ticked_at = {};
     auto made =
         Membership::create(node.config, node.identity, node.entries, node.own, *node.log, *this, random_);
@@ -112,8 +117,20 @@ class MembersWorld final : public Peers {
 
   void step(TestNode& node) {
     if (!node.up) return;
-    MembershipFacts facts{wall(),      now,       node.applied, node.ticks,  node.heard,
-                          node.passes, node.gaps, node.newest,  node.newest, node.own_journal};
+    MembershipFacts facts{wall(),
+                          now,
+                          node.applied,
+                          node.ticks,
+                          node.heard,
+                          node.passes,
+                          node.gaps,
+                          node.lowest_kept,
+                          node.readable,
+                          node.newest,
+                          node.newest_write,
+                          node.newest,
+                          node.nothing_void_left,
+                          node.own_journal};
     MembershipStep step = node.membership->step(facts);
     node.newest_step = step;
     if (step.start_over) return start_over(node, *step.start_over);
@@ -183,6 +200,11 @@ class MembersWorld final : public Peers {
     answer.incarnation = node->identity.self.incarnation;
     answer.active = node->mode() == Mode::kActive;
     answer.waits_for_agreement = node->membership->waits_for_agreement();
+    for (const auto& [incarnation, member] : node->table().members()) {
+      auto heard = node->heard.find({member.node, incarnation});
+      answer.silent[incarnation] = std::chrono::duration_cast<Milliseconds>(
+          now - (heard == node->heard.end() ? SteadyNs{1'000'000'000'000} : heard->second));
+    }
     for (const LoggedEntry& entry : node->membership->entries()) answer.hashes.push_back(entry.hash);
     return std::make_unique<Answered<PeerMembers>>(answer);
   }
@@ -212,13 +234,16 @@ class MembersWorld final : public Peers {
       }
     }
     if (step.cluster) node.identity.cluster = step.cluster;
+    if (step.next.value != 0) node.identity.next = step.next;
     node.membership->persisted();
   }
 
   void start_over(TestNode& node, const StartOver& order) {
     ++node.started_over;
     node.start_over_reason = order.reason;
-    node.identity.self.incarnation = {next_incarnation_++};
+    node.identity.self.incarnation = order.next.value != 0 ? order.next : Incarnation{next_incarnation_++};
+    node.identity.next = {};
+    node.identity.rolled_back = false;
     node.identity.former = order.former;
     node.identity.snapshot_taken = false;
     node.entries.clear();
@@ -226,7 +251,7 @@ class MembersWorld final : public Peers {
     node.applied.clear();
     node.ticks.clear();
     node.gaps.clear();
-    node.newest = {};
+    node.newest = node.newest_write = {};
     start(node);
   }
 
@@ -248,7 +273,8 @@ class MembersWorld final : public Peers {
   void read_journals(TestNode& node) {
     if (!reads_journals(node)) return;
     for (const auto& [journal, ticks] : journals) {
-      if (journal.node == node.identity.self.node) continue;
+      bool own = journal.node == node.identity.self.node;
+      if (own && (node.mode() == Mode::kActive || journal == node.identity.self)) continue;
       if (!node.passes.contains(journal.node)) node.passes[journal.node] = {now, false, false, false};
       read_journal(node, journal, ticks);
     }
@@ -259,7 +285,9 @@ class MembersWorld final : public Peers {
     const Member* member = node.table().find(journal.incarnation);
     if (member == nullptr || member->state == MemberState::kJoining || node.gaps.contains(journal)) return;
     auto limit = node.membership->limit(journal.incarnation);
+    node.readable.erase(journal);
     for (const PeerTick& tick : ticks) {
+      if (limit && tick.seq > *limit) node.readable[journal] = tick.seq;
       if (tick.seq <= node.applied[journal].seq || (limit && tick.seq > *limit)) continue;
       node.applied[journal] = {tick.seq, tick.hlc};
       node.ticks[journal] = tick;

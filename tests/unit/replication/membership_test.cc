@@ -351,15 +351,55 @@ TEST(Joining, DoesNotStartOverWhileItsActiveMayCount) {
   EXPECT_TRUE(world.comes([&] { return jp.mode() == Mode::kActive; }));
 }
 
-TEST(Joining, ANewDirectoryUnderAnActiveNameIsRefused) {
+TEST(Joining, ANewDirectoryUnderANameThatTicksIsRefused) {
   MembersWorld world;
   three_regions(world);
   auto before = world.kinds();
-  world.add("us");
+  TestNode& other = world.add("us-2");
+  other.identity.self.node = "us";
+  world.start(other);
   world.run(Milliseconds{20'000});
-  EXPECT_EQ(world["us"].mode(), Mode::kNameInUse);
-  EXPECT_THAT(world["us"].detail(), HasSubstr("us"));
+  EXPECT_EQ(other.mode(), Mode::kNameInUse);
+  EXPECT_THAT(other.detail(), HasSubstr("us"));
   EXPECT_EQ(world.kinds(), before);
+}
+
+TEST(Joining, ANewDiskReplacesWhatHadItsNameAfterTenSecondsOfSilence) {
+  MembersWorld world;
+  three_regions(world);
+  Journal old = world["us"].identity.self;
+  SteadyNs lost = world.now;
+  TestNode& us = world.add("us");
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kActive; })) << us.detail();
+  EXPECT_GE(world.now - lost, Milliseconds{10'000});
+  EXPECT_TRUE(world["eu"].table().is(old.incarnation, MemberState::kOver));
+  EXPECT_EQ(us.applied[old].seq, world["eu"].table().end(old.incarnation));
+}
+
+TEST(Joining, TheOnlyMembersLostDiskIsNotReplacedByAnEmptyOne) {
+  MembersWorld world;
+  world.add("eu", true);
+  ASSERT_TRUE(world.comes([&] { return world.all_active(); }));
+  TestNode& eu = world.add("eu");
+  world.run(Milliseconds{30'000});
+  EXPECT_EQ(eu.mode(), Mode::kJoining);
+  EXPECT_THAT(eu.detail(), HasSubstr("nobody else has the data"));
+}
+
+TEST(Joining, TakesItsSnapshotFromItsOwnRegionWhenThereIsOne) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    MembersWorld world(seed);
+    three_regions(world);
+    TestNode& near = world["ap"];
+    near.config.traits.region = "asia";
+    world.start(near);
+    ASSERT_TRUE(world.comes([&] { return world.kinds().back() == "update ap"; }));
+    TestNode& fresh = world.add("ap-2");
+    fresh.config.traits.region = "asia";
+    world.start(fresh);
+    ASSERT_TRUE(world.comes([&] { return fresh.newest_step.snapshot.has_value(); }));
+    EXPECT_EQ(fresh.newest_step.snapshot->member.node, "ap");
+  }
 }
 
 TEST(Joining, ANewDirectoryMayTakeTheNameOfWhatWasEvicted) {
@@ -369,7 +409,7 @@ TEST(Joining, ANewDirectoryMayTakeTheNameOfWhatWasEvicted) {
   world.evict("us");
   ASSERT_TRUE(world.comes([&] { return world["eu"].table().end({2}).has_value(); }));
   world.add("us");
-  world.run(Milliseconds{5'000});
+  world.run(Milliseconds{15'000});
   EXPECT_EQ(world["us"].table().current("us"), world["us"].identity.self.incarnation);
 }
 
@@ -380,9 +420,8 @@ TEST(Joining, WaitsTenSecondsAfterWhatItReplacesWasHeard) {
   world["us"].up = false;
   world.evict("us");
   ASSERT_TRUE(world.comes([&] { return world["eu"].table().is(old.incarnation, MemberState::kOver); }));
-  TestNode& us = world.add("us");
-  us.heard[old] = world.now;
-  SteadyNs heard = world.now;
+  SteadyNs heard = world["eu"].heard.at(old);
+  world.add("us");
   ASSERT_TRUE(world.comes([&] { return world.counted().back().entry.kind == EntryKind::kJoin; }));
   EXPECT_GE(world.now - heard, Milliseconds{10'000});
 }
@@ -836,6 +875,182 @@ TEST(Member, WhoseJournalIsAheadOfItsDirectoryIsRolledBack) {
     world.run(Milliseconds{5'000});
     EXPECT_EQ(us.mode(), Mode::kRolledBack) << "writes taken since must not hide it";
   }
+}
+
+// ---- ends
+
+TEST(Ending, AMemberEvictsAnotherByOrder) {
+  MembersWorld world;
+  three_regions(world);
+  Journal us = world["us"].identity.self;
+  world["us"].up = false;
+  world["eu"].membership->evict(us);
+  ASSERT_TRUE(world.comes([&] { return world["eu"].table().end(us.incarnation).has_value(); }));
+  EXPECT_EQ(world["eu"].table().find(us.incarnation)->ending, Ending::kEvicted);
+  world["us"].up = true;
+  ASSERT_TRUE(world.comes([&] { return world["us"].mode() == Mode::kFenced; }));
+  EXPECT_THAT(world["us"].detail(), HasSubstr("evicted"));
+}
+
+TEST(Ending, WhoeverLeavesTakesNoMoreWritesAndWaitsUntilAllHaveWhatItWrote) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  world["ap"].deaf = true;
+  us.newest_write = us.newest = us.newest.next();  // ap will not see it
+  us.applied[us.identity.self].seq = us.newest;
+  world.journals[us.identity.self].push_back({us.newest, Hlc::of(world.wall()), {}});
+  us.membership->leave();
+  world.run(Milliseconds{20'000});
+  EXPECT_FALSE(us.membership->standing().takes_writes);
+  EXPECT_EQ(us.mode(), Mode::kActive);
+  EXPECT_THAT(us.detail(), HasSubstr("waits until ap"));
+  world["ap"].deaf = false;
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kFenced; }));
+  EXPECT_THAT(us.detail(), HasSubstr("left"));
+}
+
+TEST(Ending, TheLastActiveMemberStays) {
+  MembersWorld world;
+  world.add("eu", true);
+  ASSERT_TRUE(world.comes([&] { return world.all_active(); }));
+  world["eu"].membership->leave();
+  world.run(Milliseconds{10'000});
+  EXPECT_EQ(world["eu"].mode(), Mode::kActive);
+  EXPECT_THAT(world["eu"].detail(), HasSubstr("last active member"));
+}
+
+TEST(Ending, AMemberThatRejoinsEmptiesNothingBeforeItsJoinCounts) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  Incarnation before = us.identity.self.incarnation;
+  us.membership->rejoin();
+  ASSERT_TRUE(world.comes([&] { return us.started_over == 1; }));
+  EXPECT_TRUE(world["eu"].table().is(before, MemberState::kOver));
+  EXPECT_EQ(world["eu"].table().current("us"), us.identity.self.incarnation);
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kActive; }));
+  EXPECT_EQ(us.started_over, 1);
+}
+
+TEST(Ending, AMemberRejoinsOnlyOnceTheOthersHaveWhatItWrote) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  world["ap"].deaf = true;
+  us.newest_write = us.newest = us.newest.next();
+  us.applied[us.identity.self].seq = us.newest;
+  world.journals[us.identity.self].push_back({us.newest, Hlc::of(world.wall()), {}});
+  us.membership->rejoin();
+  world.run(Milliseconds{20'000});
+  EXPECT_EQ(us.mode(), Mode::kActive);
+  EXPECT_FALSE(us.membership->standing().takes_writes);
+  EXPECT_EQ(us.started_over, 0);
+  world["ap"].deaf = false;
+  ASSERT_TRUE(world.comes([&] { return us.started_over == 1; }));
+}
+
+TEST(Ending, ARejoinGoesOnAfterACrashAsTheSameIncarnation) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  us.membership->rejoin();
+  ASSERT_TRUE(world.comes([&] { return us.identity.next.value != 0; }));
+  Incarnation next = us.identity.next;
+  world.start(us);
+  EXPECT_FALSE(us.membership->standing().takes_writes);
+  ASSERT_TRUE(
+      world.comes([&] { return us.mode() == Mode::kActive && us.identity.self.incarnation == next; }));
+}
+
+TEST(Ending, AnEvictedNodeRejoinsByOrderOnceWhatIsVoidIsPutAside) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  us.nothing_void_left = false;
+  world.evict("us");
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kFenced; }));
+  us.membership->rejoin();
+  world.run(Milliseconds{10'000});
+  EXPECT_EQ(us.started_over, 0);
+  us.nothing_void_left = true;
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kActive; }));
+  EXPECT_EQ(us.started_over, 1);
+}
+
+TEST(Ending, ARolledBackMemberRejoinsByOrder) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  us.silent = true;
+  us.own_journal = OwnJournal{us.newest.next(), false};
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kRolledBack; }));
+  us.membership->rejoin();
+  us.own_journal.reset();
+  us.silent = false;
+  ASSERT_TRUE(world.comes([&] { return us.started_over == 1 && us.mode() == Mode::kActive; }));
+}
+
+TEST(Ending, AMemberBelowTheEndSaysANewWordAsFarAsTheLogGoes) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& eu = world["eu"];
+  TestNode& ap = world["ap"];
+  Journal us = world["us"].identity.self;
+  world.run(Milliseconds{3'000});
+  world["us"].up = false;
+  // ap's word comes when the log had less than eu has.
+  ap.deaf = true;
+  auto full = world.journals[us];
+  world.run(Milliseconds{100});
+  world.evict("us");
+  ASSERT_TRUE(
+      world.comes([&] { return eu.table().word(us.incarnation, eu.identity.self.incarnation).has_value(); }));
+  world.journals[us].erase(world.journals[us].end() - 1);
+  ap.applied[us].seq = Seq{full.back().seq.value - 1};
+  ap.deaf = false;
+  ASSERT_TRUE(world.comes([&] { return eu.table().end(us.incarnation) == full.back().seq; }));
+  world.journals[us] = full;  // it was on its way
+  ASSERT_TRUE(world.comes([&] { return ap.applied[us].seq == full.back().seq; }));
+  EXPECT_EQ(ap.table().word(us.incarnation, ap.identity.self.incarnation), full.back().seq);
+  EXPECT_EQ(ap.started_over, 0);
+}
+
+TEST(Ending, AMemberThatLacksWhatTheLogHasLostRejoinsByItself) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& eu = world["eu"];
+  TestNode& ap = world["ap"];
+  Journal us = world["us"].identity.self;
+  world.run(Milliseconds{3'000});
+  world["us"].up = false;
+  ap.deaf = true;
+  world.run(Milliseconds{100});
+  world.evict("us");
+  ASSERT_TRUE(
+      world.comes([&] { return eu.table().word(us.incarnation, eu.identity.self.incarnation).has_value(); }));
+  Seq end = world.journals[us].back().seq;
+  world.journals[us].erase(world.journals[us].end() - 1);
+  ap.applied[us].seq = Seq{end.value - 1};
+  ap.deaf = false;
+  ASSERT_TRUE(world.comes([&] { return ap.started_over == 1; })) << ap.detail();
+  EXPECT_THAT(ap.start_over_reason, HasSubstr("rejoins"));
+  ASSERT_TRUE(world.comes([&] { return ap.mode() == Mode::kActive; }));
+  EXPECT_EQ(ap.applied[us].seq, end);
+}
+
+TEST(Ending, AGapThatItsWriterCannotFillMakesAMemberRejoin) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& ap = world["ap"];
+  Journal eu = world["eu"].identity.self;
+  ap.gaps[eu] = {5};
+  ap.lowest_kept[eu] = {4};
+  world.run(Milliseconds{30'000});
+  EXPECT_EQ(ap.mode(), Mode::kActive) << "eu still has it";
+  EXPECT_EQ(ap.started_over, 0);
+  ap.lowest_kept[eu] = {6};
+  ASSERT_TRUE(world.comes([&] { return ap.started_over == 1; })) << ap.detail();
 }
 
 // ---- anything at any time

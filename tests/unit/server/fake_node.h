@@ -43,9 +43,16 @@ class FakeNode : public node::Api {
   bool hold = false;
   std::vector<std::string> snapshot_blocks;                                             // "wait" is a pause
   std::shared_ptr<std::atomic<int>> snapshots = std::make_shared<std::atomic<int>>(0);  // that are there
+  node::MemberOrder order;                                                              // the newest
+  node::MemberChange change;                                                            // what came of it
   bool timed_out = false;
   std::uint64_t next_hlc = 100;
 
+  void change_member(node::MemberOrder taken, node::Done<node::MemberChange> done) override {
+    std::lock_guard lock(mutex);
+    order = std::move(taken);
+    later([done, c = change] { done(c); });
+  }
   void commit(node::CommitCall call, node::Done<node::CommitAnswer> done) override {
     std::lock_guard lock(mutex);
     commits.push_back(call);

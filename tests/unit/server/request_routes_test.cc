@@ -392,7 +392,31 @@ TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
   Served served;
   EXPECT_EQ(code_of(served.ask("GET", "/v1/events/export")), "not_in_this_version");
   EXPECT_EQ(code_of(served.ask("GET", "/v1/digest?bucket=1")), "not_in_this_version");
-  EXPECT_EQ(code_of(served.ask("POST", "/v1/members/us/evict")), "not_in_this_version");
+}
+
+TEST(RequestRoutes, AnOrderAboutMembershipIsDoneOrUnderWay) {
+  Served served;
+  served.node.change = {"us", {0xAB}, true, "over", {12}, Seq{12}, ""};
+  auto over = served.ask("POST", "/v1/members/us/evict?timeout=1s", R"({"yes": true})");
+  EXPECT_EQ(over.status, 200);
+  EXPECT_EQ(
+      over.body,
+      R"({"node":"us","incarnation":"00000000000000ab","state":"over","newest_known":12,"end":12,"detail":""})");
+  EXPECT_EQ(served.node.order.kind, node::MemberOrder::Kind::kEvict);
+  EXPECT_EQ(served.node.order.node, "us");
+  EXPECT_TRUE(served.node.order.although_heard);
+  EXPECT_EQ(served.node.order.timeout, Milliseconds{1'000});
+  served.node.change = {"eu", {1}, false, "leaving", {9}, std::nullopt, "leaving; waits until us has all"};
+  auto leaving = served.ask("POST", "/v1/members/eu/leave");
+  EXPECT_EQ(leaving.status, 202);
+  EXPECT_THAT(leaving.body, HasSubstr(R"("end":null,"detail":"leaving; waits until us has all")"));
+  EXPECT_EQ(served.node.order.kind, node::MemberOrder::Kind::kLeave);
+  EXPECT_FALSE(served.node.order.although_heard);
+  EXPECT_EQ(served.ask("POST", "/v1/members/eu/rejoin").status, 202);
+  EXPECT_EQ(served.node.order.kind, node::MemberOrder::Kind::kRejoin);
+  EXPECT_EQ(code_of(served.ask("POST", "/v1/members/us/evict", R"({"sure": true})")), "unknown_parameter");
+  EXPECT_EQ(code_of(served.ask("POST", "/v1/members/us/evict?timeout=61s")), "invalid");
+  EXPECT_EQ(code_of(served.ask("POST", "/v1/members/US/evict")), "invalid");
 }
 
 }  // namespace

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members that come and go in a world: what the plan does to them, and what may be lost by it.
+//
+// A commit may become void only when its writer's disk was lost or its writer was evicted, and only when
+// Kafka did not have it by then. Who leaves, or rejoins, loses nothing.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "world.h"
+
+namespace refrain::simulation {
+namespace {
+
+constexpr Milliseconds kHelpEvery{1'500};
+constexpr Milliseconds kOrderTime{3'000};
+
+}  // namespace
+
+bool is_in(const node::StatusReport& report, std::string_view mode) {
+  return report.mode == mode || report.mode.starts_with(std::string(mode) + ":");
+}
+
+Incarnation World::incarnation_of(std::size_t index) const {
+  return ghost_.node(index).incarnation;
+}
+
+/// From now on what the incarnation writes may count nowhere. Lost may be what its topic does not have now.
+void World::may_lose(Machine& machine) {
+  look_at_topic(machine.index());
+  Incarnation incarnation = incarnation_of(machine.index());
+  Seq safe = topics_[machine.index()].whole(incarnation);
+  Ending& ending = endings_[incarnation];
+  if (!ending.may_lose) ending = {true, safe};
+  ghost_.doubt(incarnation);
+}
+
+void World::act_on_members(Machine& machine, const Action& action) {
+  using Kind = node::MemberOrder::Kind;
+  switch (action.act) {
+    case Act::kArrive:
+      arrived_[machine.index()] = true;
+      return start(machine);
+    case Act::kLoseDisk:
+      return lose_disk(machine, action);
+    case Act::kEvict: {
+      std::size_t other = (machine.index() + 1 + static_cast<std::size_t>(action.amount)) % machines_.size();
+      Machine& victim = *machines_[other];
+      if (other == machine.index() || !machine.up() || !arrived_[other]) return;
+      may_lose(victim);
+      return order(machine, Kind::kEvict, victim.name());
+    }
+    case Act::kLeave:
+      endings_.try_emplace(incarnation_of(machine.index()), Ending{false, {}});
+      return order(machine, Kind::kLeave, machine.name());
+    default:
+      endings_.try_emplace(incarnation_of(machine.index()), Ending{false, {}});
+      return order(machine, Kind::kRejoin, machine.name());
+  }
+}
+
+void World::order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name) {
+  if (!machine.up()) return;
+  node::MemberOrder order;
+  order.kind = kind;
+  order.node = name;
+  order.although_heard = true;
+  order.timeout = kOrderTime;
+  machine.node().change_member(
+      order, answer<node::MemberChange>(machine, [this](const Result<node::MemberChange>& change) {
+        hit("order: " + (change ? change->state : change.error().slug));
+      }));
+}
+
+/// Only while all others are whole members: or the cluster could lose its last copy, which no rule can mend.
+void World::lose_disk(Machine& machine, const Action& action) {
+  bool whole = std::ranges::all_of(machines_, [&](const auto& other) {
+    auto report = reports_.find(other->index());
+    return !arrived_[other->index()] ||
+           (other->up() && report != reports_.end() && is_in(report->second, "active") &&
+            report->second.incarnation == incarnation_of(other->index()));
+  });
+  if (!whole || !machine.up()) return;
+  hit("disk lost");
+  may_lose(machine);
+  machine.lose_disk();
+  ghost_.lose(machine.index());
+  reports_.erase(machine.index());
+  after(action.length, [this, &machine] { start(machine); });
+}
+
+/// An operator who does what the node says: a member that is over, or older than its journal, joins anew.
+void World::help_member(Machine& machine, const node::StatusReport& report) {
+  if (!is_in(report, "fenced") && !is_in(report, "rolled back")) return;
+  SteadyNs& helped = rejoined_[machine.index()];
+  if (now_ - helped < kHelpEvery) return;
+  helped = now_;
+  hit("operator: rejoin");
+  endings_.try_emplace(report.incarnation, Ending{false, {}});
+  order(machine, node::MemberOrder::Kind::kRejoin, machine.name());
+}
+
+/// How far the journal of an incarnation goes that is over: as far as the nodes have it, once they agree.
+std::optional<Seq> World::end_of(const Journal& journal) const {
+  if (!plan_.changes) return std::nullopt;
+  for (std::size_t i = 0; i < machines_.size(); ++i) {
+    if (machines_[i]->name() != journal.node) continue;
+    if (incarnation_of(i) == journal.incarnation) return std::nullopt;
+    const store::AppliedTable& applied = ghost_.node(i == 0 ? 1 : 0).applied;
+    auto found = applied.find(journal);
+    return found == applied.end() ? Seq{} : found->second.seq;
+  }
+  return std::nullopt;
+}
+
+/// The version is of an incarnation that may be over by a loss or an eviction: reads do not wait for its
+/// journal.
+bool World::may_be_void(const Version& version) const {
+  auto id = ghost_.minted(version);
+  auto ending = id ? endings_.find(id->incarnation) : endings_.end();
+  return ending != endings_.end() && ending->second.may_lose;
+}
+
+/// What was synced before a member came stays synced, whether or not it has it yet.
+bool World::synced_since(const Machine& machine, const Journal& member, Seq synced) {
+  auto [first, fresh] = synced_at_first_.try_emplace({machine.index(), member}, synced);
+  return !fresh && synced > first->second;
+}
+
+/// What became void must have been allowed to; from here on the ghost knows nothing of it.
+void World::settle_void() {
+  std::map<Journal, Seq> ends;
+  for (const auto& [id, commit] : ghost_.commits()) {
+    Journal journal{id.node, id.incarnation};
+    if (auto end = end_of(journal)) ends[journal] = *end;
+  }
+  for (const auto& [journal, end] : ends) {
+    auto ending = endings_.find(journal.incarnation);
+    bool may_lose = ending != endings_.end() && ending->second.may_lose;
+    if (may_lose && topics_whole_ && end < ending->second.safe)
+      wrong(fmt::format("the journal of {} ends at {}, although Kafka had it up to {}", journal.node,
+                        end.value, ending->second.safe.value));
+    for (const ToldCommit& told : history_.commits) {
+      bool lost = told.commit.node == journal.node && told.commit.incarnation == journal.incarnation &&
+                  told.commit.seq > end;
+      if (lost && !may_lose)
+        wrong(fmt::format(
+            "{} was acknowledged and is void, although its writer was neither evicted nor lost its disk",
+            format_commit_id(told.commit)));
+      if (lost) hit("acknowledged commit that became void");
+    }
+    std::erase_if(history_.commits, [&](const ToldCommit& told) {
+      return told.commit.node == journal.node && told.commit.incarnation == journal.incarnation &&
+             told.commit.seq > end;
+    });
+    ghost_.forget_beyond(journal, end);
+  }
+}
+
+}  // namespace refrain::simulation
