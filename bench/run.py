@@ -187,6 +187,24 @@ def line_ledger(bench):
     ]  # fmt: skip
 
 
+def line_collect(bench):
+    """Every second commit is a delete, in a store with half a million other keys that the collector walks too."""
+    runs = []
+    for _ in bench.repeats():
+        directory = bench.fresh("collect")
+        runs.append(bench.run("bench_collect_loop", directory, 10 * bench.arguments.commits))
+        shutil.rmtree(directory)
+    ratio = median(runs, "with_per_second") / median(runs, "without_per_second")
+    removed = int(median(runs, "removed"))
+    return [
+        Line(f"durable puts and deletes while deleted keys are forgotten ({removed:,} of them)", "/s",
+             column(runs, "with_per_second"), "nothing is forgotten", column(runs, "without_per_second"),
+             ">= 0.9 x", ratio >= 0.9),
+        Line("the same, longest batch", "ms", column(runs, "with_longest_ms"), "nothing is forgotten",
+             column(runs, "without_longest_ms"), "quoted", True),
+    ]  # fmt: skip
+
+
 def line_visible(bench):
     """One PUT at a time on eu, then a GET on us that waits for what the PUT's session names: from the PUT's answer
     to the GET's. A 404 breaks the promise of the session: it is counted, said, and asked again until the key is there."""
@@ -343,6 +361,7 @@ LINES = {
     "put": line_put,
     "pairs": line_pairs,
     "ledger": line_ledger,
+    "collect": line_collect,
     "visible": line_visible,
     "wire": line_wire,
     "restart": line_restart,

@@ -7,9 +7,12 @@ namespace refrain::node {
 
 class Alone final : public Replicator {
  public:
-  Alone(const Config& config, Ledger& ledger) : config_(config), ledger_(ledger) {}
+  /// `cluster_of_one`: no other node can have or want its rows. The directory of a member that runs alone for
+  /// a while forgets nothing: the others lack what it writes.
+  Alone(const Config& config, Ledger& ledger, bool cluster_of_one)
+      : config_(config), ledger_(ledger), cluster_of_one_(cluster_of_one) {}
 
-  void read(const Moment&) override {}
+  void read(const Moment& now) override;
   void journal_tick(const Moment&) override {}
   void written(const Moment&, std::vector<NewCommit>) override {}
   void not_written() override {}
@@ -36,6 +39,9 @@ class Alone final : public Replicator {
   }
   MemberChange look(const MemberOrder&) const override { return {}; }
   void describe(StatusReport& report, const Moment& now) const override;
+  std::string outbox_held_by() const override {
+    return "this node, which runs alone: it keeps all its commits until it has brokers";
+  }
   MembersReport members(const Moment& now) const override;
   void add_checks(std::vector<Check>&, const Moment&) const override {}
   bool flushed() const override { return true; }
@@ -44,6 +50,7 @@ class Alone final : public Replicator {
   Hlc own_hlc() const;
   const Config& config_;
   Ledger& ledger_;
+  const bool cluster_of_one_;
 };
 
 }  // namespace refrain::node

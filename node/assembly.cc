@@ -141,10 +141,14 @@ Nanoseconds Node::step() {
     life_->replicator->journal_tick(now_);
     if (auto expired = ledger.expire_conflicts(); !expired)
       world_.say(LogLevel::kError, expired.error().detail);
+    if (auto collected = ledger.collect(now_.steady); !collected)
+      world_.say(LogLevel::kWarn, collected.error().detail);
   }
   show_what_comes();
   Result<void> written = ledger.write();
   note_write(written);
+  // Before anybody hears of it: who stops the node on an answer must find its commit counted.
+  flushed_.store(life_->replicator->flushed());
   answers_.give(written);
   if (ledger.must_reload()) {
     end_life(written.error());
@@ -204,6 +208,7 @@ Nanoseconds Node::idle_time(const Moment& now) const {
     if (life_->replicator->has_more()) return Nanoseconds{0};
     until(life_->replicator->wakes_at());
     until(life_->desk->wakes_at());
+    until(life_->ledger->collector().wakes_at(life_->ledger->books().floor));
   }
   if (sessions_.size() > 0) idle = std::min<Nanoseconds>(idle, Milliseconds{5});
   return idle;
@@ -256,6 +261,21 @@ void Node::look_at_disk(const Moment& now) {
                     : "There is space on the disk again: writes go on.");
   }
   disk_full_ = full;
+  warn_of_disk();
+}
+
+/// Once when a mark is passed; again only after it was left well behind.
+void Node::warn_of_disk() {
+  constexpr unsigned kMarks[] = {85, 70};
+  constexpr unsigned kLeftBehind = 5;
+  if (disk_.disk_total_bytes == 0) return;
+  auto used = static_cast<unsigned>(100 - 100 * disk_.disk_free_bytes / disk_.disk_total_bytes);
+  if (used + kLeftBehind < disk_warned_at_) disk_warned_at_ = 0;
+  for (unsigned mark : kMarks) {
+    if (used < mark || disk_warned_at_ >= mark) continue;
+    disk_warned_at_ = mark;
+    return world_.say(LogLevel::kWarn, fmt::format("The disk is {} % full.{}", used, outbox_words()));
+  }
 }
 
 std::optional<Error> Node::refusal(const Moment& now) const {

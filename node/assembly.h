@@ -130,6 +130,8 @@ class Node final : public Api {
   void do_commit(CommitCall call, Done<CommitAnswer> done);
   StatusReport status_report();
   std::vector<Check> make_checks(const Moment& now) const;
+  std::string outbox_words() const;
+  void warn_of_disk();
   WallMs reading_time() const;
 
   const Config config_;
@@ -157,6 +159,7 @@ class Node final : public Api {
   std::optional<SteadyNs> disk_looked_at_;
   std::optional<SteadyNs> checked_at_;
   bool disk_full_ = false;
+  unsigned disk_warned_at_ = 0;  // percent; the last warning
 
   // For other threads, as of the newest step.
   std::atomic<bool> draining_{false};

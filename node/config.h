@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/types.h"
 #include "idempotency/rules.h"
+#include "store/collector.h"
 
 namespace refrain::node {
 
@@ -138,6 +139,7 @@ struct Config {
   RequestSettings requests;
   StoreSettings store;
   LogSettings log;
+  store::CollectorLimits collector;  // no key: nobody has a reason to set them
 
   bool alone() const { return kafka.brokers.empty(); }
 };

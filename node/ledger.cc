@@ -33,7 +33,8 @@ Ledger::Ledger(store::Engine& engine, const Config& config, RequestApply apply_r
       apply_request_(std::move(apply_request)),
       clock_(Hlc{}, config.clock.max_drift),
       draft_(engine),
-      conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}) {}
+      conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}),
+      collector_(config.collector) {}
 
 Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config& config,
                                              RequestApply apply_request) {
@@ -68,12 +69,14 @@ Result<void> Ledger::reload() {
   synced_applied_.clear();
   synced_since_load_ = false;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
-  if (!REFRAIN_PLANTED(clock_from_wall)) clock_.observe(*hlc);
+  bool from_a_snapshot = newest.value == 0 && REFRAIN_PLANTED(joiner_clock_below_floors);
+  if (!REFRAIN_PLANTED(clock_from_wall) && !from_a_snapshot) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
   written_books_ = books_;
   written_identity_ = identity_;
   written_conflicts_ = conflicts_.stats();
   written_outbox_ = outbox_.stats();
+  collector_.start_over();
   ++loads_;
   return {};
 }
@@ -111,6 +114,10 @@ Result<CommitId> Ledger::append_tick(Hlc hlc, store::Tick tick) {
 
 Result<CommitId> Ledger::append_commit(store::Commit commit) {
   REFRAIN_ASSERT(commit.hlc > books_.floor, "a new commit is above the floor");
+  for (store::Operation& operation : commit.operations) {  // its floor says that these were seen
+    if (auto* put = std::get_if<store::Put>(&operation)) store::forget_up_to(commit.floor, put->ctx);
+    if (auto* del = std::get_if<store::Delete>(&operation)) store::forget_up_to(commit.floor, del->ctx);
+  }
   std::string bytes = replication::encode(commit, identity_.cluster);
   if (bytes.size() > config_.limits.commit_bytes) {
     return Error{Code::kInvalid, "commit_too_large",
@@ -143,9 +150,11 @@ Result<void> Ledger::perform(const store::Commit& commit) {
   for (const store::Operation& operation : commit.operations) {
     Result<void> done;
     if (const auto* put = std::get_if<store::Put>(&operation)) {
-      done = kept(store::merge(draft_, *put, commit, conflicts_, now), commit);
+      done = kept(store::merge(draft_, *put, commit, conflicts_, now, books_.floor), commit);
+      if (auto from = store::collectable_from(commit.hlc, false, put->expires_at)) collector_.expect(*from);
     } else if (const auto* del = std::get_if<store::Delete>(&operation)) {
-      done = kept(store::merge(draft_, *del, commit, conflicts_, now), commit);
+      done = kept(store::merge(draft_, *del, commit, conflicts_, now, books_.floor), commit);
+      collector_.expect(commit.hlc);
     } else if (!std::holds_alternative<store::VoidNotice>(operation)) {
       done = apply_request_(draft_, operation, commit, now);
     }
@@ -212,10 +221,12 @@ Result<void> Ledger::write() {
   written_identity_ = identity_;
   written_conflicts_ = conflicts_.stats();
   written_outbox_ = outbox_.stats();
+  collector_.written();
   return {};
 }
 
 void Ledger::forget_batch() {
+  collector_.not_written();
   commits_in_batch_ = 0;
   draft_.clear();
   moved_.clear();
@@ -229,6 +240,21 @@ void Ledger::forget_batch() {
   identity_ = written_identity_;
   conflicts_.restore(written_conflicts_);
   outbox_.restore(written_outbox_);
+}
+
+void Ledger::raise_floor(Hlc stable) {
+  if (stable <= books_.floor) return;
+  books_.floor = stable;
+  ++revision_;
+  if (!REFRAIN_PLANTED(floor_not_stored)) store::Meta::set_floor(draft_, stable);
+}
+
+Result<void> Ledger::collect(SteadyNs now) {
+  Hlc floor = books_.floor;
+  if (REFRAIN_PLANTED(tombstone_dropped_by_time))
+    floor = std::max(floor, Hlc::of(this->now() - Milliseconds{1'500}));
+  if (REFRAIN_PLANTED(collected_above_floor)) floor = clock_.last();
+  return collector_.step(draft_, conflicts_, floor, now);
 }
 
 void Ledger::set_published(Seq seq) {

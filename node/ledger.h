@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "base/types.h"
 #include "node/config.h"
+#include "store/collector.h"
 #include "store/conflicts.h"
 #include "store/draft.h"
 #include "store/engine.h"
@@ -69,6 +70,7 @@ class Ledger {
   store::Engine& engine() { return engine_; }
   const store::ConflictLog& conflicts() const { return conflicts_; }
   const store::Outbox& outbox() const { return outbox_; }
+  const store::Collector& collector() const { return collector_; }
   const HlcClock& clock() const { return clock_; }
   /// Time as this node sees it: never behind what it minted or met.
   WallMs now() const { return clock_.now(wall_); }
@@ -119,6 +121,12 @@ class Ledger {
   void set_synced(Seq seq);
   Result<void> forget_outbox_up_to(Seq seq);  // bounded work per call
   Result<void> expire_conflicts();            // bounded work per call
+  /// The floor follows S; it never falls. Before the own commits of the batch: they carry it. What it rests
+  /// on is on the disks already, and what rests on it is in this batch or a later one, so it needs no sync.
+  void raise_floor(Hlc stable);
+  /// Removes rows that may be forgotten, a bounded number, from time to time. The last change of a batch. An
+  /// error, of reading, leaves the batch as it is.
+  Result<void> collect(SteadyNs now);
   /// Own commits from `from` on are void: out of the outbox, kept aside. True when there may be more;
   /// bounded.
   Result<bool> move_aside(Seq from);
@@ -147,6 +155,7 @@ class Ledger {
   store::Draft draft_;
   store::ConflictLog conflicts_;
   store::Outbox outbox_;
+  store::Collector collector_;
   Books books_;
 
   Seq newest_write_;

@@ -109,6 +109,7 @@ void Regions::read(const Moment& now) {
         replication::synced_seq(knowledge(), ledger_.books().published, ledger_.books().synced));
     Seq droppable = REFRAIN_PLANTED(drop_when_published) ? ledger_.books().published : stable_;
     (void)ledger_.forget_outbox_up_to(droppable);  // what fails breaks the batch
+    ledger_.raise_floor(REFRAIN_PLANTED(floor_ahead_of_stable) ? ledger_.clock().last() : stable_hlc_);
   }
 }
 
@@ -288,7 +289,8 @@ void Regions::note_standing() {
   if (active() && !was_active_) {
     // No version of ours may be below what anybody has forgotten or shown.
     Hlc met = replication::newest_hlc_met(knowledge());
-    if (ledger_.books().newest.value == 0) ledger_.observe(met);
+    if (ledger_.books().newest.value == 0 && !REFRAIN_PLANTED(joiner_clock_below_floors))
+      ledger_.observe(met);
     was_active_ = true;
     ticked_at_.reset();
     tick_wanted_ = true;
@@ -399,7 +401,8 @@ void Regions::note_progress() {
   progress_.all = all;
   if (!active()) return;
   stable_ = replication::stable_seq(knowledge(), published, stable_);
-  stable_hlc_ = replication::stable_hlc(knowledge(), stable_hlc_);
+  // Never below the floor, which may have come with a snapshot.
+  stable_hlc_ = replication::stable_hlc(knowledge(), std::max(stable_hlc_, ledger_.books().floor));
 }
 
 void Regions::note_kafka(const Moment& now) {

@@ -50,6 +50,7 @@ class Regions final : public Replicator {
   Result<MemberOrder> order(MemberOrder order, const Moment& now) override;
   MemberChange look(const MemberOrder& order) const override;
   void describe(StatusReport& report, const Moment& now) const override;
+  std::string outbox_held_by() const override;
   MembersReport members(const Moment& now) const override;
   void add_checks(std::vector<Check>& checks, const Moment& now) const override;
   bool flushed() const override { return ledger_.books().published >= ledger_.books().newest; }
@@ -87,6 +88,7 @@ class Regions final : public Replicator {
   Result<MemberOrder> order_evict(MemberOrder order, const Moment& now);
 
   // ---- words for people
+  std::optional<replication::OutboxHolder> outbox_holder() const;
   std::string why_unsent(bool failed, const std::string& last_error) const;
   std::string why_not(const Journal& reader, const Moment& now) const;
   MemberReport member_report(Incarnation incarnation, const replication::Member& member,

@@ -312,13 +312,24 @@ void Regions::describe(StatusReport& report, const Moment& now) const {
   if (stable_hlc_.value > 0) report.stable_time = stable_hlc_.wall();
   if (oldest_unsynced_)
     report.oldest_unsynced_ms = std::max<std::int64_t>(1, (now.wall - oldest_unsynced_->at).count());
-  auto holders = replication::outbox_holders(knowledge(), report.published, ledger_.books().newest);
-  if (!holders.empty() && oldest_unsynced_) {
-    const auto& [why, who, since] = holders.front();
-    report.outbox_held_by = fmt::format("{} {} since {}", who.node, why_holds(why), format_time(since));
-    report.outbox_holder = who.node;
-    report.outbox_held_ms = std::max<std::int64_t>(0, (now.wall - since).count());
+  report.outbox_held_by = outbox_held_by();
+  if (auto holder = outbox_holder()) {
+    report.outbox_holder = holder->who.node;
+    report.outbox_held_ms = std::max<std::int64_t>(0, (now.wall - holder->since).count());
   }
+}
+
+std::optional<replication::OutboxHolder> Regions::outbox_holder() const {
+  if (!oldest_unsynced_) return std::nullopt;
+  auto holders =
+      replication::outbox_holders(knowledge(), journals_.publisher().published(), ledger_.books().newest);
+  return holders.empty() ? std::nullopt : std::optional(holders.front());
+}
+
+std::string Regions::outbox_held_by() const {
+  auto holder = outbox_holder();
+  if (!holder) return "";
+  return fmt::format("{} {} since {}", holder->who.node, why_holds(holder->why), format_time(holder->since));
 }
 
 void Regions::describe_sync(SyncReport& sync, const Moment& now) const {

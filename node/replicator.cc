@@ -32,7 +32,9 @@ Result<std::unique_ptr<Replicator>> Replicator::open(const Config& config, const
                                                      const Start& start, Ledger& ledger, const Moment& now) {
   if (world.log == nullptr) {
     if (auto may = may_run_alone(ledger); !may) return may.error();
-    return std::unique_ptr<Replicator>(std::make_unique<Alone>(config, ledger));
+    auto entries = store::Meta::members(ledger.engine());
+    if (!entries) return entries.error();
+    return std::unique_ptr<Replicator>(std::make_unique<Alone>(config, ledger, entries->empty()));
   }
   return Regions::open(config, world, start, ledger, now);
 }

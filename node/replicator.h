@@ -80,6 +80,8 @@ class Replicator {
 
   /// Fills in what concerns the other regions.
   virtual void describe(StatusReport& report, const Moment& now) const = 0;
+  /// Who keeps own commits from leaving the outbox, since when, in words; empty when nobody does.
+  virtual std::string outbox_held_by() const = 0;
   virtual MembersReport members(const Moment& now) const = 0;
   virtual void add_checks(std::vector<Check>& checks, const Moment& now) const = 0;
   virtual bool flushed() const = 0;

@@ -78,9 +78,10 @@ std::vector<Check> Node::make_checks(const Moment& now) const {
       "The disk is full, writes are refused until there is space: " + space);
   if (!disk_full_ && disk_.disk_total_bytes > 0) {
     auto used = 100 - 100 * disk_.disk_free_bytes / disk_.disk_total_bytes;
-    add("disk space", used < 70, false, "", fmt::format("The disk is {} % full. {}", used, space));
+    std::string held = used < 70 ? "" : outbox_words();
+    add("disk space", used < 70, false, "", fmt::format("The disk is {} % full. {}{}", used, space, held));
     add("disk nearly full", used < 85, false, "",
-        fmt::format("The disk is {} % full: free space before writes are refused. {}", used, space));
+        fmt::format("The disk is {} % full: free space before writes are refused. {}{}", used, space, held));
   }
   const std::optional<Error>& trouble = life_ ? write_trouble_ : store_trouble_;
   add("store", life_ && !trouble, true, "store_failed",
@@ -91,6 +92,15 @@ std::vector<Check> Node::make_checks(const Moment& now) const {
       "The clock of this machine stepped back: writes wait until it has caught up. Check its time service.");
   life_->replicator->add_checks(checks, now);
   return checks;
+}
+
+/// How much of the disk the outbox has, and who keeps it from getting smaller.
+std::string Node::outbox_words() const {
+  if (!life_ || life_->ledger->outbox().stats().commits == 0) return "";
+  const store::Outbox::Stats& outbox = life_->ledger->outbox().stats();
+  std::string holder = life_->replicator->outbox_held_by();
+  return fmt::format(" The outbox has {} commits and {} MiB{}.", outbox.commits, outbox.bytes >> 20,
+                     holder.empty() ? "" : "; held by " + holder);
 }
 
 void Node::publish_views(const Moment& now) {
@@ -151,6 +161,9 @@ StatusReport Node::status_report() {
     report.void_commits = store::Outbox::count_aside(*life_->engine).value_or(0);
     report.conflicts_open = ledger.conflicts().stats().open;
     report.conflicts_dropped = ledger.conflicts().stats().dropped;
+    if (ledger.books().floor.value > 0) report.floor_time = ledger.books().floor.wall();
+    report.collected_tombstones = ledger.collector().removed().tombstones;
+    report.collected_expired = ledger.collector().removed().expired;
     life_->replicator->describe(report, now_);
     life_->desk->describe(report);
   }

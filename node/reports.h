@@ -114,6 +114,7 @@ struct StatusReport {
   Seq synced;
   Seq stable;
   std::optional<WallMs> stable_time;  // wall part of S
+  std::optional<WallMs> floor_time;   // of the floor: what may be forgotten lies at or below it
   std::int64_t oldest_unsynced_ms =
       0;                       // age of the oldest own commit with operations that is not synced; 0 = none
   std::string outbox_held_by;  // who holds it and since when; empty when nobody does
@@ -121,8 +122,10 @@ struct StatusReport {
   std::int64_t outbox_held_ms = 0;
 
   std::uint64_t conflicts_open = 0;
-  std::uint64_t conflicts_dropped = 0;  // forgotten by age or size
-  std::uint64_t duplicates = 0;         // certain ones
+  std::uint64_t conflicts_dropped = 0;     // forgotten by age or size
+  std::uint64_t collected_tombstones = 0;  // rows of kv forgotten since the store was opened
+  std::uint64_t collected_expired = 0;
+  std::uint64_t duplicates = 0;  // certain ones
   std::uint64_t duplicates_possible = 0;
   std::uint64_t unknown_requests = 0;
   std::uint64_t running_requests = 0;

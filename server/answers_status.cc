@@ -51,11 +51,14 @@ void write_outbox(JsonWriter& json, const node::StatusReport& s) {
   json.member("outbox_commits", s.outbox_commits).member("outbox_bytes", s.outbox_bytes);
   json.member("newest", s.newest.value).member("published", s.published.value);
   json.member("synced", s.synced.value).member("stable", s.stable.value).member("stable_time", s.stable_time);
+  json.member("floor_time", s.floor_time);
   json.member("oldest_unsynced_ms", s.oldest_unsynced_ms).member("outbox_held_by", s.outbox_held_by);
 }
 
 void write_counts(JsonWriter& json, const node::StatusReport& s) {
   json.member("conflicts_open", s.conflicts_open).member("conflicts_dropped", s.conflicts_dropped);
+  json.member("collected_tombstones", s.collected_tombstones);
+  json.member("collected_expired", s.collected_expired);
   json.member("duplicates", s.duplicates).member("duplicates_possible", s.duplicates_possible);
   json.member("unknown_requests", s.unknown_requests).member("running_requests", s.running_requests);
   json.member("void_commits", s.void_commits).member("waiters", s.waiters);

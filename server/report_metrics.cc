@@ -83,6 +83,10 @@ void add_outbox(Families& to, const node::StatusReport& r) {
     one(to, "refrain_stable_age_seconds", "How far the time up to which everything is stable lies back",
         seconds(r.now.value - r.stable_time->value));
   }
+  if (r.floor_time) {
+    one(to, "refrain_floor_age_seconds", "How far the time up to which deleted keys are forgotten lies back",
+        seconds(r.now.value - r.floor_time->value));
+  }
 }
 
 void add_members(Families& to, const node::StatusReport& r) {
@@ -136,6 +140,10 @@ void add_requests(Families& to, const node::StatusReport& r) {
       number(r.conflicts_open));
   one(to, "refrain_conflicts_dropped_total", "Conflicts forgotten by age or size",
       number(r.conflicts_dropped), MetricType::Counter);
+  Family(to, "refrain_collected_total", "Rows of kv forgotten since the store was opened",
+         MetricType::Counter)
+      .add(number(r.collected_tombstones), {{"kind", "tombstone"}})
+      .add(number(r.collected_expired), {{"kind", "expired"}});
   Family duplicates(to, "refrain_duplicates", "Runs that lost against another run of the same request");
   duplicates.add(number(r.duplicates), {{"certainty", "certain"}});
   duplicates.add(number(r.duplicates_possible), {{"certainty", "possible"}});

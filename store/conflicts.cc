@@ -278,6 +278,14 @@ Result<bool> ConflictLog::is_open(const View& view, const Conflict& conflict) {
   return std::find(open->losers.begin(), open->losers.end(), conflict.loser.version) != open->losers.end();
 }
 
+Result<bool> ConflictLog::is_open_at(const Draft& draft, std::string_view ns, std::string_view key,
+                                     const Version& current) const {
+  if (stats_.open == 0) return false;
+  auto open = read_open(draft, ns, key, current);
+  if (!open) return open.error();
+  return !open->losers.empty();
+}
+
 Result<ConflictPage> ConflictLog::list(const View& view, std::string_view ns, std::string_view key,
                                        std::string_view after, bool only_open, std::size_t limit) {
   constexpr std::size_t kLookedAt = 10'000;

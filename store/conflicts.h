@@ -93,6 +93,9 @@ class ConflictLog {
   static Result<std::uint64_t> open_for(const View& view, std::string_view ns, std::string_view key,
                                         const Version& current);
   static Result<bool> is_open(const View& view, const Conflict& conflict);
+  /// Whether one is open for a key whose current version is `current`; no read while there is none at all.
+  Result<bool> is_open_at(const Draft& draft, std::string_view ns, std::string_view key,
+                          const Version& current) const;
   /// In order of id; of one namespace or key, where these are given, in order of key. kInvalid for an `after`
   /// that no page gave. Bounded work: a page looks at 10,000 conflicts at the most and may be short.
   static Result<ConflictPage> list(const View& view, std::string_view ns, std::string_view key,

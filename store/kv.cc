@@ -63,14 +63,17 @@ std::string encode(const Parts& row) {
 }
 
 Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std::string& key,
-                                 const Parts& parts, ConflictLog& conflicts, WallMs now) {
+                                 const Parts& parts, ConflictLog& conflicts, WallMs now, Hlc floor) {
   std::string row = kv_key(ns, key);
   auto current = decoded(draft.get(Family::kKv, row), ns, key);
   if (!current) return current.error();
   if (*current && !(*current)->visible(now) && !(*current)->deleted && REFRAIN_PLANTED(expired_loses))
     current->reset();
   if (!*current) {
-    draft.put(Family::kKv, std::move(row), encode(parts));
+    Context ctx = parts.ctx;
+    forget_up_to(floor, ctx);
+    draft.put(Family::kKv, std::move(row),
+              encode(Parts{parts.version, parts.floor, ctx, parts.deleted, parts.expires_at, parts.value}));
     return MergeResult{.won = true};
   }
   KvRecord incoming{parts.version, parts.floor,      parts.ctx,
@@ -89,7 +92,11 @@ Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std:
     draft.remove(Family::kKv, std::move(row));
     return result;
   }
-  if (*joined != before) draft.put(Family::kKv, std::move(row), encode(*joined));
+  if (*joined == before) return result;
+  if (std::ranges::any_of(joined->ctx, [&](const auto& seen) { return seen.second <= floor; }))
+    REFRAIN_BRANCH(context_forgotten);
+  forget_up_to(floor, joined->ctx);
+  draft.put(Family::kKv, std::move(row), encode(*joined));
   return result;
 }
 
@@ -128,6 +135,11 @@ std::optional<KvRecord> decode_kv(std::string_view bytes) {
   return record;
 }
 
+bool always_stays(std::string_view bytes) {
+  Reader in(bytes);
+  return in.u8() == kFormat && in.u8() == 0 && in.ok();
+}
+
 bool concurrent(const KvRecord& e, const KvRecord& c) {
   if (REFRAIN_PLANTED(conflict_by_overwritten))
     return e.version.node != c.version.node && seen_of(e.ctx, c.version.node) != c.version.hlc &&
@@ -157,17 +169,17 @@ std::optional<KvRecord> join(const KvRecord& a, const KvRecord& b) {
 }
 
 Result<MergeResult> merge(Draft& draft, const Put& put, const Commit& commit, ConflictLog& conflicts,
-                          WallMs now) {
+                          WallMs now, Hlc floor) {
   Version version = commit.version();
   Parts parts{version, commit.floor, put.ctx, false, put.expires_at, put.value};
-  return merge_record(draft, put.ns, put.key, parts, conflicts, now);
+  return merge_record(draft, put.ns, put.key, parts, conflicts, now, floor);
 }
 
 Result<MergeResult> merge(Draft& draft, const Delete& del, const Commit& commit, ConflictLog& conflicts,
-                          WallMs now) {
+                          WallMs now, Hlc floor) {
   Version version = commit.version();
   Parts parts{version, commit.floor, del.ctx, true, std::nullopt, ""};
-  return merge_record(draft, del.ns, del.key, parts, conflicts, now);
+  return merge_record(draft, del.ns, del.key, parts, conflicts, now, floor);
 }
 
 Result<std::optional<KvRecord>> read_record(const Draft& draft, std::string_view ns, std::string_view key) {
@@ -184,6 +196,10 @@ Context context_for_write(const std::optional<KvRecord>& current, const NodeName
   raise(ctx, current->version.node, current->version.hlc);
   ctx.erase(node);
   return ctx;
+}
+
+void forget_up_to(Hlc floor, Context& ctx) {
+  std::erase_if(ctx, [&](const auto& seen) { return seen.second <= floor; });
 }
 
 Result<KvPage> scan(const View& view, std::string_view ns, std::string_view prefix, std::string_view after,

@@ -38,6 +38,9 @@ std::string kv_key(std::string_view ns, std::string_view key);  // ns 0x00 key
 std::string encode(const KvRecord& record);
 std::optional<KvRecord> decode_kv(std::string_view bytes);
 
+/// By its flags alone: a row that is no tombstone and never expires. False for what cannot be read.
+bool always_stays(std::string_view bytes);
+
 /// Of which neither writer had seen the other. Exact, and symmetric.
 bool concurrent(const KvRecord& e, const KvRecord& c);
 
@@ -52,11 +55,14 @@ struct MergeResult {
   bool cloned = false;  // one version, two contents: nothing was changed
 };
 
-/// Merges a Put or a Delete of `commit` into the draft, and records the conflict when there is one.
+/// Merges a Put or a Delete of `commit` into the draft, and records the conflict when there is one. `floor`
+/// is this node's own: a row that is written again keeps no context at or below it. Whatever lies there is a
+/// duplicate when it comes, and this node's own commits say by their floor that they have seen it. So of two
+/// nodes' rows, version, value and end are always equal, but contexts only above both nodes' floors.
 Result<MergeResult> merge(Draft& draft, const Put& put, const Commit& commit, ConflictLog& conflicts,
-                          WallMs now);
+                          WallMs now, Hlc floor = {});
 Result<MergeResult> merge(Draft& draft, const Delete& del, const Commit& commit, ConflictLog& conflicts,
-                          WallMs now);
+                          WallMs now, Hlc floor = {});
 
 /// The key's record, tombstones and expired ones too.
 Result<std::optional<KvRecord>> read_record(const Draft& draft, std::string_view ns, std::string_view key);
@@ -64,6 +70,9 @@ Result<std::optional<KvRecord>> read_record(const View& view, std::string_view n
 
 /// What a write at `node` of a key with this record has seen.
 Context context_for_write(const std::optional<KvRecord>& current, const NodeName& node);
+
+/// Drops what was seen at or below a floor.
+void forget_up_to(Hlc floor, Context& ctx);
 
 struct KvItem {
   std::string key;

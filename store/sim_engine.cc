@@ -153,6 +153,11 @@ void SimDisk::fail_next(SimFault fault) {
   std::lock_guard lock(state_->mutex);
   state_->next_fault = fault;
 }
+void SimDisk::set_disk_used(unsigned percent) {
+  std::lock_guard lock(state_->mutex);
+  state_->disk_used_percent = percent;
+}
+
 void SimDisk::set_disk_full(bool full) {
   std::lock_guard lock(state_->mutex);
   state_->disk_full = full;
@@ -273,6 +278,7 @@ EngineStats SimEngine::stats() const {
   stats.disk_total_bytes = 1ULL << 40;
   stats.disk_reserve_bytes = 1 << 20;
   stats.disk_free_bytes = state_->disk_full ? 0 : stats.disk_total_bytes - state_->live_bytes;
+  stats.disk_free_bytes -= stats.disk_free_bytes / 100 * state_->disk_used_percent;
   stats.live_bytes = state_->live_bytes;
   return stats;
 }

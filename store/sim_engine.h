@@ -46,6 +46,7 @@ class SimDisk {
   void wipe();  // a new disk
   void fail_next(SimFault fault);
   void set_disk_full(bool full);
+  void set_disk_used(unsigned percent);  // as stats() gives it; writes go on
   void fail_reads(bool fail);
   std::size_t unsynced() const;  // batches that a power cut could take
 

@@ -56,6 +56,7 @@ struct SimDiskState {
   bool broken = false;  // a write's fate is unknown: no more of them in this life
   std::optional<SimFault> next_fault;
   bool disk_full = false;
+  unsigned disk_used_percent = 0;
   bool reads_fail = false;
   std::uint64_t live_bytes = 0;
   std::uint64_t writes = 0;

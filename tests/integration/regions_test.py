@@ -38,6 +38,19 @@ class Regions(unittest.TestCase):
         unknown = self.cluster["eu"].put("shop", "k", "3", "?ack=nobody")
         self.assertEqual((unknown.status, unknown.code), (400, "ack_unavailable"))
 
+    def test_what_is_deleted_is_forgotten_by_all_once_all_have_it(self):
+        before = {node.name: node.status()["collected_tombstones"] for node in self.cluster}
+        self.assertEqual(self.cluster["eu"].put("shop", "gone", "1", "?ack=all&timeout=20s").status, 200)
+        self.assertEqual(self.cluster["us"].call("DELETE", "/v1/kv/shop/gone?ack=all&timeout=20s").status, 200)
+        for node in self.cluster:
+            wait_until(lambda: node.status()["collected_tombstones"] > before[node.name], 30, f"{node.name} forgets it")
+            self.assertEqual(node.get("shop", "gone").status, 404)
+        again = self.cluster["ap"].put("shop", "gone", "anew", "?ack=all&timeout=20s")
+        self.assertEqual(again.status, 200, again.body)
+        for node in self.cluster:
+            self.assertEqual(node.get("shop", "gone").body, b"anew")
+            self.assertEqual(node.status()["conflicts_open"], 0)
+
     def test_an_event_goes_to_synced_and_names_its_holders(self):
         commit = self.cluster["ap"].put("shop", "event", "1").json()["commit"]
 

@@ -61,6 +61,9 @@ constexpr std::string_view kOfTheWorlds[] = {
     "conflicts recorded: open",
     "conflicts recorded: closed",
     "duplicates",
+    "floor: moved",
+    "floor: went on after it stood long",
+    "rows: written anew where collected",
     "read: stale",
     "scans",
 };

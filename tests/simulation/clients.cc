@@ -82,7 +82,8 @@ void Clients::note_error(const char* call, const Error& error) {
 node::Write Clients::one_write(Client& client, const std::string& key) {
   node::Write write{kNs, key, unique(client), std::nullopt, {}};
   if (client.dice.chance(0.15)) write.value.reset();
-  if (write.value && client.dice.chance(0.08)) write.ttl = Milliseconds{client.dice.between(200, 20'000)};
+  if (write.value && client.dice.chance(0.12))
+    write.ttl = Milliseconds{client.dice.between(200, client.dice.chance(0.5) ? 2'000 : 20'000)};
   auto seen = client.seen.find(row_of(kNs, key));
   if (seen != client.seen.end() && client.dice.chance(0.1)) write.condition.if_match = seen->second;
   if (client.dice.chance(0.05)) write.condition = {std::nullopt, true};

@@ -165,6 +165,8 @@ void Ghost::merge(GhostNode& node, const GhostCommit& commit) {
     VersionSet& known = node.known[write.row];
     known.insert(write.past);
     known.insert(write.place);
+    auto& newest = node.newest[write.row];
+    if (newest.first < commit.version) newest = {commit.version, &write};
   }
 }
 

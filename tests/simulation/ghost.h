@@ -67,6 +67,7 @@ struct GhostNode {
   store::AppliedTable applied;
   store::AppliedTable durable;              // what a power cut would leave of it
   std::map<std::string, VersionSet> known;  // by row: what it merged, and what their writers had seen
+  std::map<std::string, std::pair<Version, const GhostWrite*>> newest;  // by row: the largest that it merged
 };
 
 class Ghost {

@@ -162,6 +162,10 @@ Plan draw_plan(std::uint64_t seed) {
   plan.window = dice.chance(0.5) ? 10'000 : 1 + dice.below(8);
   plan.clients = static_cast<int>(dice.between(1, 4));
   plan.keys = static_cast<int>(dice.between(1, 6));
+  Dice quiet =
+      root.stream("quiet keys");  // where each is written so rarely that deletes are forgotten meanwhile
+  if (quiet.chance(0.3)) plan.keys = static_cast<int>(quiet.between(8, 24));
+  plan.forgets = quiet.chance(0.4);
   plan.client_pause = Milliseconds{
       std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   plan.requests = dice.chance(0.7);

@@ -17,6 +17,7 @@ namespace {
 
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
+constexpr Milliseconds kForgetTime{20'000};
 constexpr Milliseconds kLook{400};
 constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
@@ -83,6 +84,7 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.attempt_timeout = Milliseconds{1'500};
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
+  config.collector.rows = 5;  // so that a walk takes several steps here, too
   configure_requests(config);
   return config;
 }
@@ -95,6 +97,7 @@ Verdict World::run() {
   if (!ended_badly()) ask_for_responses();
   if (!ended_badly()) settle_void();
   if (!ended_badly()) check_everything(*this);
+  if (!ended_badly() && plan_.forgets) forget();
   for (const auto& [fault, times] : broker_->fault_counts()) hit("log: " + fault, times);
   return {wrongs_, trace_.hash(), trace_.lines(), branches_};
 }
@@ -177,6 +180,11 @@ void World::start(Machine& machine) {
 }
 
 void World::gather() {
+  // Who joins late may have a slow clock: it must start above what the others have said of all.
+  for (auto& machine : machines_) {
+    Dice dice = root_.stream(fmt::format("first clock of {}", machine->name()));
+    if (dice.chance(0.2)) machine->clock().set_offset(Milliseconds{dice.between(-400, 0)});
+  }
   int first = plan_.nodes - plan_.late;
   for (auto& machine : machines_) {
     arrived_[machine->index()] = static_cast<int>(machine->index()) < first;
@@ -196,6 +204,7 @@ void World::gather() {
 
 void World::disturb() {
   trace("disturbed from here on");
+  for (auto& machine : machines_) machine->clock().mend();
   fault_dice_ = std::make_unique<Dice>(root_.stream("faults"));
   broker_->set_faults(plan_.log_faults, fault_dice_.get());
   for (const Action& action : plan_.actions) after(action.at, [this, action] { act(action); });
@@ -270,6 +279,22 @@ bool World::ended_alike(Machine& machine) {
   return ended(machine.index()) == ended(0);
 }
 
+/// Once everybody has everything, all that may be forgotten goes, and then still nothing comes back.
+void World::forget() {
+  trace("all is forgotten that may be");
+  in_open_conflict_ = rows_in_open_conflict(*this);
+  const WallMs ended = machines_[0]->clock().wall();
+  bool gone = false;
+  std::function<void()> look = [&] {
+    gone = forgetting_.all_gone(ended);
+    if (!gone) after(kLook, look);
+  };
+  look();
+  if (!run_until(now_ + kForgetTime, [&] { return gone; }) && !ended_badly())
+    wrong("rows that may be forgotten stay");
+  if (!ended_badly()) check_everything(*this);
+}
+
 void World::ask_for_responses() {
   clients_->ask_for_responses();
   if (!run_until(now_ + kAnswerTime, [this] { return clients_->answered(); }) && !ended_badly())
@@ -312,7 +337,12 @@ void World::take_report(Machine& machine, node::StatusReport report) {
   help_parked(machine, report);
   help_member(machine, report);
   if (report.breaker.state == "open") hit("reported: breaker open");
-  for (const node::ParkedReport& parked : report.sync.parked) hit("reported: parked " + parked.reason);
+  for (const node::ParkedReport& parked : report.sync.parked) {
+    hit("reported: parked " + parked.reason);
+    // Nothing that is still to come lies at or below a floor.
+    if (parked.reason == "clock_regressed")
+      wrong(fmt::format("{} parked {}'s journal: {}", machine.name(), parked.journal, parked.detail));
+  }
   auto before = reports_.find(index);
   if (before == reports_.end() || before->second.mode != report.mode)
     hit("mode: " + report.mode.substr(0, report.mode.find(':')));
@@ -335,11 +365,18 @@ void World::look_at_topic(std::size_t index) {
 void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
+  forgetting_.look(index, view);
+}
+
+bool World::has_written(std::size_t index) const {
+  return ghost_.node(index).applied.contains({machines_[index]->name(), incarnation_of(index)});
 }
 
 /// What it holds may have been minted before its clock was stepped back.
 void World::look_at_opened(std::size_t index, const store::View& view) {
-  look(index, view);
+  ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
+  requests_.look(index);
+  forgetting_.look_at_opened(index, view);
   newest_minted_[index] = ghost_.newest_of(machines_[index]->name()).value_or(Hlc{});
   check_cursors(index, view);
 }
@@ -404,6 +441,7 @@ void World::check_claims(Machine& machine, const node::StatusReport& report) {
   if (!report.stable_time) return;
   Hlc stable = Hlc::of(*report.stable_time);  // S itself is not shown, only its milliseconds
   ghost_.promise_stable({stable.value == 0 ? 0 : stable.value - 1});
+  if (report.floor_time > report.stable_time) wrong(fmt::format("{}'s floor is ahead of S", name));
   for (auto& writer : machines_) {
     for (const auto& [journal, applied] : ghost_.node(writer->index()).applied) {
       Seq newest = journal.node == writer->name() ? ghost_.newest_below(journal, stable) : Seq{};

@@ -9,11 +9,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "branches.h"
 #include "dice.h"
+#include "forgetting.h"
 #include "ghost.h"
 #include "history.h"
 #include "machine.h"
@@ -55,6 +57,10 @@ class World {
   Ghost& ghost() { return ghost_; }
   History& history() { return history_; }
   RequestTruth& requests() { return requests_; }
+  Forgetting& forgetting() { return forgetting_; }
+  /// The incarnation in its store is a member, or was: its journal has a commit.
+  bool has_written(std::size_t index) const;
+  bool in_open_conflict(const std::string& row) const { return in_open_conflict_.contains(row); }
   bool topics_whole() const { return topics_whole_; }
   const std::map<std::size_t, node::StatusReport>& reports() const { return reports_; }
   /// Says what is wrong when not all of `nodes` have the commit on their disks, where no power cut takes it.
@@ -99,6 +105,7 @@ class World {
   void agree();
   bool agreed();
   bool ended_alike(Machine& machine);
+  void forget();
   std::string disagreement();
   void ask_for_responses();
   void ask_for_reports();
@@ -149,6 +156,8 @@ class World {
   Ghost ghost_;
   History history_;
   RequestTruth requests_{*this};
+  Forgetting forgetting_{*this};
+  std::set<std::string> in_open_conflict_;  // once all has agreed
   std::unique_ptr<Clients> clients_;
   std::map<std::size_t, node::StatusReport> reports_;  // newest of each node
   std::vector<TopicWatch> topics_;

@@ -59,6 +59,61 @@ class LedgerTest : public testing::Test {
   WallMs wall_{1'000'000};
 };
 
+TEST_F(LedgerTest, ACommitCarriesTheFloorAndNothingSeenAtOrBelowIt) {
+  ledger_->start(wall_);
+  Hlc floor = Hlc::of(wall_);
+  ledger_->raise_floor(floor);
+  Hlc above{floor.value + 1};
+  Hlc hlc{floor.value + 9};
+  ASSERT_TRUE(
+      ledger_->append(hlc, {Put{"ns", "a", "1", std::nullopt, {{"ap", floor}, {"us", above}}}}, false));
+  ASSERT_TRUE(ledger_->write());
+  auto sent = replication::decode(ledger_->take_new_commits().at(0).bytes, "eu");
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(sent->commit.floor, floor);
+  EXPECT_EQ(std::get<Put>(sent->commit.operations.at(0)).ctx, (store::Context{{"us", above}}));
+}
+
+TEST_F(LedgerTest, AfterAPowerCutAtAnyPointARowIsGoneOnlyWhereTheFloorSpeaksForIt) {
+  int gone = 0;
+  for (std::size_t keep = 0; keep <= 4; ++keep) {
+    disk_.wipe();
+    open(true);
+    ledger_->start(wall_);
+    Hlc deleted = *ledger_->mint();
+    ASSERT_TRUE(ledger_->append(deleted, {store::Delete{"ns", "a", {}}}, false));
+    ASSERT_TRUE(ledger_->write());
+    ledger_->take_new_commits();
+    for (int step = 1; step <= 4; ++step) {  // unsynced, all of them
+      ledger_->start(wall_);
+      if (step == 2) ledger_->raise_floor(deleted);
+      ledger_->set_published({static_cast<std::uint64_t>(step)});
+      ASSERT_TRUE(ledger_->collect({step * 2'000'000'000LL}));
+      ASSERT_TRUE(ledger_->write());
+    }
+    EXPECT_EQ(ledger_->collector().removed().tombstones, 1u);
+    disk_.power_cut(keep);
+    open();
+    auto row = store::read_record(*engine_, "ns", "a");
+    ASSERT_TRUE(row);
+    if (*row) continue;
+    ++gone;
+    EXPECT_GE(ledger_->books().floor, deleted) << "kept " << keep;
+  }
+  EXPECT_GT(gone, 0);
+  EXPECT_LT(gone, 5);
+}
+
+TEST_F(LedgerTest, TheFloorNeverFallsAndGoesBackWithABatchThatIsNotWritten) {
+  ledger_->start(wall_);
+  ledger_->raise_floor({50});
+  ledger_->raise_floor({40});
+  EXPECT_EQ(ledger_->books().floor, Hlc{50});
+  ledger_->break_batch(unavailable("no", "no"));
+  EXPECT_FALSE(ledger_->write());
+  EXPECT_EQ(ledger_->books().floor, Hlc{});
+}
+
 TEST_F(LedgerTest, CommitsOfOneBatchBecomeDurableTogetherWithSeqAndOutbox) {
   ledger_->start(wall_);
   EXPECT_EQ(put("a", "1").seq, Seq{1});

@@ -350,6 +350,167 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
   EXPECT_GE(*store::Outbox::count_aside(**after), early ? 1u : 0u);
 }
 
+// ---- forgetting
+
+Result<CommitAnswer> erase(SmallCluster& world, const std::string& name, const std::string& key,
+                           Ack ack = {}) {
+  return world.ask<CommitAnswer>([&](Done<CommitAnswer> done) {
+    CommitCall call;
+    call.writes.push_back({"shop", key, std::nullopt, std::nullopt, {}});
+    call.ack = std::move(ack);
+    world[name].node().commit(std::move(call), std::move(done));
+  });
+}
+
+StatusReport status_of(SmallCluster& world, const std::string& name) {
+  return *world.ask<StatusReport>([&](Done<StatusReport> done) { world[name].node().status(done); });
+}
+
+const Ack kAll{Ack::Kind::kAll, "", 20'000ms};
+
+TEST(Forgetting, ADeletedKeyIsForgottenEverywhereOnceAllHaveIt) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "a", "1"));
+  ASSERT_TRUE(erase(world, "us", "a", kAll));
+  world.run(6'000ms);
+  for (const char* name : {"eu", "us"}) {
+    EXPECT_EQ(status_of(world, name).collected_tombstones, 1u) << name;
+    EXPECT_EQ(world.get(name, "a"), "none");
+  }
+}
+
+TEST(Forgetting, AMemberThatIsAwayHoldsTheFloorForAsLongAsItIs) {
+  SmallCluster world({"eu", "us", "ap"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "a", "1", kAll));
+  world["ap"].crash();
+  auto deleted = erase(world, "eu", "a");
+  ASSERT_TRUE(deleted);
+  world.run(3'600'000ms);
+  EXPECT_EQ(status_of(world, "eu").collected_tombstones, 0u);
+  EXPECT_LT(*status_of(world, "eu").floor_time, deleted->version.hlc.wall());
+  EXPECT_NE(status_of(world, "eu").outbox_held_by.find("ap"), std::string::npos);
+  ASSERT_TRUE(world["ap"].start());
+  EXPECT_TRUE(world.until([&] { return status_of(world, "ap").collected_tombstones == 1; }));
+  EXPECT_TRUE(world.until([&] { return status_of(world, "eu").collected_tombstones == 1; }));
+  EXPECT_EQ(world.get("ap", "a"), "none");
+}
+
+TEST(Forgetting, ANewMembersFirstCommitIsAboveEveryFloorThoughItsClockIsSlow) {
+  SmallCluster world({"ap", "eu", "us"});
+  for (const char* name : {"ap", "eu"}) ASSERT_TRUE(world[name].start());
+  ASSERT_TRUE(world.until([&] { return world.ready("ap") && world.ready("eu"); }));
+  ASSERT_TRUE(erase(world, "eu", "a", kAll));
+  ASSERT_TRUE(world.until([&] { return status_of(world, "ap").collected_tombstones == 1; }));
+  world["us"].clock().set_offset(-450ms);
+  ASSERT_TRUE(world["us"].start());
+  std::optional<WallMs> floor;
+  ASSERT_TRUE(world.until([&] {
+    if (world.ready("us")) return true;
+    floor = status_of(world, "ap").floor_time;
+    return false;
+  }));
+  auto written = world.put("us", "a", "anew", kAll);
+  ASSERT_TRUE(written) << written.error().detail;
+  EXPECT_GT(written->version.hlc, Hlc::of(*floor));
+  EXPECT_EQ(world.get("ap", "a"), "anew");
+  EXPECT_EQ(status_of(world, "ap").conflicts_open, 0u);
+  EXPECT_TRUE(status_of(world, "ap").sync.parked.empty());
+}
+
+TEST(Forgetting, ASnapshotOfASourceThatHasNotCollectedYetBringsRowsThatGoLaterAndNothingBack) {
+  std::uint64_t brought = 0;
+  for (const std::string slow : {"ap", "eu"}) {
+    SmallCluster world({"ap", "eu", "us"}, [&](Config& config) {
+      if (config.node.name == slow) config.collector.between_passes = 3'600'000ms;  // one walk, at the start
+    });
+    for (const char* name : {"ap", "eu"}) ASSERT_TRUE(world[name].start());
+    ASSERT_TRUE(world.until([&] { return world.ready("ap") && world.ready("eu"); }));
+    ASSERT_TRUE(world.put("eu", "a", "old"));
+    ASSERT_TRUE(erase(world, "ap", "a", kAll));
+    const std::string quick = slow == "ap" ? "eu" : "ap";
+    ASSERT_TRUE(world.until([&] { return status_of(world, quick).collected_tombstones == 1; }));
+    world.run(3'000ms);
+    ASSERT_EQ(status_of(world, slow).collected_tombstones, 0u);
+    ASSERT_TRUE(world["us"].start());
+    ASSERT_TRUE(world.until([&] { return world.ready("us"); }));
+    EXPECT_EQ(world.get("us", "a"), "none");
+    world.run(5'000ms);
+    EXPECT_EQ(world.get("us", "a"), "none");
+    brought += status_of(world, "us").collected_tombstones;
+    ASSERT_TRUE(world.put("us", "a", "anew", kAll));
+    for (const char* name : {"ap", "eu", "us"}) {
+      EXPECT_EQ(world.get(name, "a"), "anew") << name;
+      EXPECT_EQ(status_of(world, name).conflicts_open, 0u) << name;
+    }
+  }
+  EXPECT_EQ(brought, 1u) << "one of the two sources had not collected";
+}
+
+TEST(Forgetting, AfterARestartTheFloorGoesOnFromWhereItWas) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "a", "1", kAll));
+  world.run(5'000ms);
+  WallMs before = *status_of(world, "eu").floor_time;
+  world["us"].crash();
+  world["eu"].crash();
+  ASSERT_TRUE(world["eu"].start());
+  world.run(100ms);
+  EXPECT_GE(*status_of(world, "eu").floor_time, before);
+}
+
+TEST(Forgetting, ANodeThatRunsAloneForgetsWhatIsOnItsDisk) {
+  SmallCluster world({});
+  world.start();
+  ASSERT_TRUE(erase(world, "eu", "a"));
+  world.run(5'000ms);  // nothing else is written
+  EXPECT_EQ(status_of(world, "eu").collected_tombstones, 1u);
+}
+
+TEST(Forgetting, AMembersDirectoryThatRunsAloneForgetsNothing) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  ASSERT_TRUE(cluster.put("eu", "a", "1", kAll));
+  cluster["eu"].crash();
+  SmallCluster alone({});
+  alone["eu"].disk() = std::move(cluster["eu"].disk());
+  alone.run(60'000ms);
+  ASSERT_TRUE(alone["eu"].start());
+  ASSERT_TRUE(alone.until([&] { return alone.ready("eu"); }));
+  ASSERT_TRUE(erase(alone, "eu", "a"));
+  alone.run(5'000ms);
+  ASSERT_TRUE(alone.put("eu", "b", "1"));
+  alone.run(60'000ms);
+  EXPECT_EQ(status_of(alone, "eu").collected_tombstones, 0u) << "the other member has not seen it";
+}
+
+TEST(Forgetting, ADiskThatFillsUpSaysWhoHoldsTheOutbox) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  ASSERT_TRUE(world.put("eu", "a", "1", kAll));
+  world["us"].crash();
+  ASSERT_TRUE(world.put("eu", "a", "2"));
+  auto failing = [&](const std::string& name) -> std::string {
+    for (const Check& check : world["eu"].node().checks()) {
+      if (check.name == name && !check.ok) return check.detail;
+    }
+    return "";
+  };
+  world["eu"].disk().set_disk_used(72);
+  ASSERT_TRUE(world.until([&] { return !failing("disk space").empty(); }));
+  EXPECT_NE(failing("disk space").find("held by us has not applied it"), std::string::npos)
+      << failing("disk space");
+  EXPECT_EQ(failing("disk nearly full"), "");
+  world["eu"].disk().set_disk_used(86);
+  ASSERT_TRUE(world.until([&] { return !failing("disk nearly full").empty(); }));
+  EXPECT_NE(failing("disk nearly full").find("held by us"), std::string::npos);
+  EXPECT_EQ(world.said("eu", "The disk is 7"), 1) << "once, not each time it is looked at";
+  EXPECT_EQ(world.said("eu", "The disk is 8"), 1);
+  EXPECT_TRUE(world.put("eu", "a", "3")) << "writes go on";
+}
+
 TEST(Alone, ADirectoryMadeWithBrokersThatIsNoMembersTakesNoWrites) {
   SmallCluster with_brokers({"eu"});
   ASSERT_TRUE(with_brokers["eu"].start());  // it would found; ends before

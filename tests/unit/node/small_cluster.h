@@ -3,11 +3,13 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "machine.h"
 #include "replication/memory_broker.h"
@@ -31,7 +33,8 @@ class SmallCluster {
       if (!alone) config.kafka.brokers = {"simulated"};
       if (change) change(config);
       auto index = machines_.size();
-      simulation::Machine::Ties ties{now_, broker_, &peers_, [](const store::View&) {}, [](std::string) {}};
+      simulation::Machine::Ties ties{now_, broker_, &peers_, [](const store::View&) {},
+                                     [this](std::string line) { said_.push_back(std::move(line)); }};
       machines_[name] =
           std::make_unique<Machine>(index, config, index == 0, simulation::Dice(index + 7), ties);
     }
@@ -46,6 +49,12 @@ class SmallCluster {
   Machine& operator[](const std::string& name) { return *machines_.at(name); }
   replication::MemoryBroker& broker() { return *broker_; }
   std::uint64_t steps() const { return steps_; }
+  /// How often a node has said something that has this in it.
+  std::int64_t said(const std::string& name, const std::string& words) const {
+    return std::ranges::count_if(said_, [&](const std::string& line) {
+      return line.starts_with(name + " says: ") && line.find(words) != std::string::npos;
+    });
+  }
 
   /// Steps whoever is due until `enough`, for at most that long of simulated time.
   bool until(const std::function<bool()>& enough, Milliseconds most = Milliseconds{60'000}) {
@@ -138,6 +147,7 @@ class SmallCluster {
  private:
   SteadyNs now_{0};
   std::uint64_t steps_ = 0;
+  std::vector<std::string> said_;
   std::shared_ptr<replication::MemoryBroker> broker_ = std::make_shared<replication::MemoryBroker>();
   simulation::SimPeers peers_{now_, simulation::Dice(3), [this](const std::string& address) -> Machine* {
                                 auto found = machines_.find(address);

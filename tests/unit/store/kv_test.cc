@@ -70,6 +70,15 @@ TEST(KvMerge, WhatLiesBelowAWritersFloorHadBeenSeen) {
   EXPECT_TRUE(replica.apply(commit_with("us", 9, "u", {}, {4})).conflict) << "one above the floor";
 }
 
+TEST(KvMerge, ARowThatIsWrittenAgainKeepsNoContextAtOrBelowThisNodesFloor) {
+  Replica replica("eu");
+  replica.apply(commit_with("ap", 4, "a", {{"sa", {2}}, {"us", {3}}}));
+  Commit later = commit_with("us", 9, "u", {{"ap", {4}}, {"sa", {6}}});
+  ASSERT_TRUE(
+      merge(*replica.draft, std::get<Put>(later.operations[0]), later, replica.conflicts, replica.now, {4}));
+  EXPECT_EQ(record(replica).ctx, (Context{{"sa", {6}}}));
+}
+
 TEST(KvMerge, TheSameCommitAgainChangesNothing) {
   Replica replica("eu");
   Commit first = commit_with("ap", 4, "a");
