@@ -19,6 +19,7 @@
 #include "base/types.h"
 #include "node/config.h"
 #include "store/conflicts.h"
+#include "store/digest.h"
 #include "store/draft.h"
 #include "store/engine.h"
 #include "store/meta.h"
@@ -69,6 +70,7 @@ class Ledger {
   store::Engine& engine() { return engine_; }
   const store::ConflictLog& conflicts() const { return conflicts_; }
   const store::Outbox& outbox() const { return outbox_; }
+  const store::DigestBuckets& digest() const { return digest_.buckets(); }
   const HlcClock& clock() const { return clock_; }
   /// Time as this node sees it: never behind what it minted or met.
   WallMs now() const { return clock_.now(wall_); }
@@ -123,6 +125,10 @@ class Ledger {
   /// bounded.
   Result<bool> move_aside(Seq from);
   void set_identity(const store::Identity& identity);
+  /// One cut of this store keeps a digest that its rows do not have (store/digest.h).
+  void correct_digest(const store::DigestBuckets& kept, const store::DigestBuckets& counted) {
+    digest_.correct(draft_, kept, counted);
+  }
   /// The next write() is synced even when no own commit is in it.
   void require_sync() { sync_ = true; }
 
@@ -147,6 +153,7 @@ class Ledger {
   store::Draft draft_;
   store::ConflictLog conflicts_;
   store::Outbox outbox_;
+  store::Digest digest_;
   Books books_;
 
   Seq newest_write_;
