@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/text.h"
+#include "digest_truth.h"
 #include "world.h"
 
 namespace refrain::simulation {
@@ -59,6 +60,13 @@ void replicas_hold_the_same_bytes(World& world) {
                               store::family_name(family)));
     });
   }
+}
+
+void digests_fit_their_rows(World& world) {
+  on_each(world, [&](Machine& machine) {
+    if (auto misfit = digest_misfit(machine.disk(), true))
+      world.wrong(fmt::format("{}: {}", machine.name(), *misfit));
+  });
 }
 
 void the_largest_version_is_read_everywhere(World& world) {
@@ -178,6 +186,7 @@ struct Oracle {
 constexpr Oracle kOracles[] = {
     {"acknowledged", acknowledged_commits_are_everywhere},
     {"same bytes", replicas_hold_the_same_bytes},
+    {"digest", digests_fit_their_rows},
     {"largest version", the_largest_version_is_read_everywhere},
     {"open conflicts", open_conflicts_are_what_no_writer_had_seen},
     {"conflicts", every_conflict_is_one},

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "clients.h"
+#include "digest_truth.h"
 #include "oracle.h"
 #include "replication/codec.h"
 #include "store/meta.h"
@@ -335,6 +336,10 @@ void World::look_at_topic(std::size_t index) {
 void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
+  constexpr std::uint64_t kDigestEvery = 64;
+  if (++looks_ % kDigestEvery != 0) return;
+  if (auto misfit = digest_misfit(machines_[index]->disk(), false))
+    wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));
 }
 
 /// What it holds may have been minted before its clock was stepped back.
