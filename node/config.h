@@ -138,6 +138,7 @@ struct Config {
   RequestSettings requests;
   StoreSettings store;
   LogSettings log;
+  std::uint32_t digest_deltas = 4096;  // of a round (store/digest.h); no setting, worlds have fewer
 
   bool alone() const { return kafka.brokers.empty(); }
 };

@@ -33,7 +33,8 @@ Ledger::Ledger(store::Engine& engine, const Config& config, RequestApply apply_r
       apply_request_(std::move(apply_request)),
       clock_(Hlc{}, config.clock.max_drift),
       draft_(engine),
-      conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}) {}
+      conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}),
+      digest_(config.digest_deltas) {}
 
 Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config& config,
                                              RequestApply apply_request) {

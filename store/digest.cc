@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "base/coding.h"
 #include "base/planted.h"
@@ -14,9 +13,10 @@
 namespace refrain::store {
 namespace {
 
-constexpr std::string_view kMarker = "digest";  // says that the rows below are kept, and in which format
-constexpr std::string_view kPrefix = "digest/";
+constexpr std::string_view kAll = "digest";      // all buckets, as of a round's beginning
+constexpr std::string_view kDeltas = "digest/";  // what batches of that round changed
 constexpr std::uint8_t kRowFormat = 1;
+constexpr std::size_t kMostEntries = 32'768;
 
 Error damaged(std::string_view name) {
   return corrupt(
@@ -25,34 +25,66 @@ Error damaged(std::string_view name) {
                   name));
 }
 
-std::string row_name(std::uint32_t bucket) {
-  return fmt::format("{}{:04x}", kPrefix, bucket);
+std::string delta_name(std::uint32_t delta) {
+  return fmt::format("{}{:04x}", kDeltas, delta);
 }
 
-std::string encode_bucket(const Hash128& hash) {
-  return Writer(17).u8(kRowFormat).raw(as_bytes(hash)).take();
+Hash128 hash_of(std::string_view bytes) {
+  Hash128 hash{};
+  std::copy(bytes.begin(), bytes.end(), hash.begin());
+  return hash;
 }
 
-/// The bucket that a row named so is of.
-std::optional<std::uint32_t> bucket_of_row(std::string_view name) {
-  std::uint32_t bucket = 0;
-  name.remove_prefix(kPrefix.size());
-  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), bucket, 16);
-  if (error != std::errc() || end != name.data() + name.size() || bucket >= kDigestBuckets)
-    return std::nullopt;
-  return bucket;
+Hash128 together(Hash128 a, const Hash128& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] ^= b[i];
+  return a;
 }
 
-/// True when the store keeps a digest as this program counts it.
-Result<bool> is_kept(const View& view) {
-  auto marker = view.get(Family::kDefault, kMarker);
-  if (!marker) return marker.error();
-  if (!*marker) return false;
-  Reader in(**marker);
-  if (in.u8() != kRowFormat) return damaged(kMarker);
-  std::uint32_t format = in.u32();
-  if (!in.done()) return damaged(kMarker);
-  return format == kDigestFormat;
+/// What a store keeps.
+struct Kept {
+  DigestBuckets buckets;
+  std::uint64_t round = 0;
+  std::uint32_t deltas = 0;
+  std::size_t entries = 0;
+};
+
+/// False: a row that cannot be read.
+bool add_delta(std::string_view bytes, Kept& kept) {
+  Reader in(bytes);
+  if (in.u8() != kRowFormat) return false;
+  if (in.u64() != kept.round) return in.ok();  // of a round that is over
+  while (in.ok() && in.left() > 0) {
+    std::uint32_t bucket = in.u32();
+    std::string_view hash = in.raw(sizeof(Hash128));
+    if (!in.ok() || bucket >= kDigestBuckets) return false;
+    kept.buckets.add(bucket, hash_of(hash));
+    ++kept.entries;
+  }
+  ++kept.deltas;
+  return in.ok();
+}
+
+/// Nothing when the store keeps none, or one that another program counted otherwise.
+Result<std::optional<Kept>> read_kept(const View& view) {
+  auto all = view.get(Family::kDefault, kAll);
+  if (!all) return all.error();
+  if (!*all) return std::optional<Kept>();
+  Kept kept;
+  Reader in(**all);
+  if (in.u8() != kRowFormat) return damaged(kAll);
+  bool ours = in.u32() == kDigestFormat;
+  kept.round = in.u64();
+  if (!in.ok()) return damaged(kAll);
+  if (!ours) return std::optional<Kept>();
+  if (in.left() != kDigestBuckets * sizeof(Hash128)) return damaged(kAll);
+  for (std::uint32_t bucket = 0; bucket < kDigestBuckets; ++bucket)
+    kept.buckets.add(bucket, hash_of(in.raw(sizeof(Hash128))));
+  auto cursor = view.cursor(Family::kDefault);
+  for (cursor->seek(kDeltas); cursor->valid() && cursor->key().starts_with(kDeltas); cursor->next()) {
+    if (!add_delta(cursor->value(), kept)) return damaged(cursor->key());
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return std::optional(std::move(kept));
 }
 
 /// The bucket and what the row adds to it; no hash when it adds nothing.
@@ -95,7 +127,7 @@ Hash128 digest_hash(std::string_view ns, std::string_view key, Hlc hlc, std::str
 }
 
 void DigestBuckets::add(std::uint32_t bucket, const Hash128& hash) {
-  for (std::size_t i = 0; i < hash.size(); ++i) buckets_[bucket][i] ^= hash[i];
+  buckets_[bucket] = together(buckets_[bucket], hash);
 }
 
 bool DigestBuckets::add_row(std::string_view row_key, std::string_view bytes) {
@@ -106,23 +138,9 @@ bool DigestBuckets::add_row(std::string_view row_key, std::string_view bytes) {
 }
 
 Result<DigestBuckets> read_digest(const View& view) {
-  DigestBuckets buckets;
-  auto kept = is_kept(view);
+  auto kept = read_kept(view);
   if (!kept) return kept.error();
-  if (!*kept) return buckets;
-  auto cursor = view.cursor(Family::kDefault);
-  for (cursor->seek(kPrefix); cursor->valid() && cursor->key().starts_with(kPrefix); cursor->next()) {
-    auto bucket = bucket_of_row(cursor->key());
-    Reader in(cursor->value());
-    bool known = in.u8() == kRowFormat;
-    std::string_view bytes = in.raw(16);
-    if (!bucket || !known || !in.done()) return damaged(cursor->key());
-    Hash128 hash{};
-    std::copy(bytes.begin(), bytes.end(), hash.begin());
-    buckets.add(*bucket, hash);
-  }
-  if (auto status = cursor->status(); !status) return status.error();
-  return buckets;
+  return *kept ? std::move((*kept)->buckets) : DigestBuckets();
 }
 
 Result<bool> DigestCount::step(std::size_t rows) {
@@ -134,35 +152,28 @@ Result<bool> DigestCount::step(std::size_t rows) {
 }
 
 Result<void> Digest::load(Engine& engine) {
-  buckets_ = {};
   counted_.clear();
-  auto kept = is_kept(engine);
+  auto kept = read_kept(engine);
   if (!kept) return kept.error();
-  marked_ = *kept;
-  if (marked_) {
-    auto read = read_digest(engine);
-    if (!read) return read.error();
-    buckets_ = std::move(*read);
+  if (*kept) {
+    buckets_ = std::move((*kept)->buckets);
+    place_ = next_ = {true, (*kept)->round, (*kept)->deltas, (*kept)->entries};
     return {};
   }
   DigestCount count(engine);
   if (auto done = count.step(SIZE_MAX); !done) return done.error();
   buckets_ = count.buckets();
+  place_ = next_ = {};
   Draft draft(engine);
   auto cursor = engine.cursor(Family::kDefault);  // what another format left
-  for (cursor->seek(kPrefix); cursor->valid() && cursor->key().starts_with(kPrefix); cursor->next())
+  for (cursor->seek(kDeltas); cursor->valid() && cursor->key().starts_with(kDeltas); cursor->next())
     draft.remove(Family::kDefault, cursor->key());
   if (auto status = cursor->status(); !status) return status.error();
-  for (std::uint32_t bucket = 0; bucket < kDigestBuckets; ++bucket) {
-    if (buckets_[bucket] != Hash128{})
-      draft.put(Family::kDefault, row_name(bucket), encode_bucket(buckets_[bucket]));
-  }
-  if (draft.empty()) return {};  // with the first row that counts
-  REFRAIN_BRANCH(digest_counted_at_open);
-  draft.put(Family::kDefault, kMarker, Writer(5).u8(kRowFormat).u32(kDigestFormat).take());
-  auto written = engine.write(draft.take(), Durability::kSynced);
-  marked_ = written.has_value();
-  return written;
+  if (draft.empty() && buckets_ == DigestBuckets()) return {};  // it comes with the first row that counts
+  put_changed(draft);
+  auto done = engine.write(draft.take(), Durability::kSynced);
+  if (done) written();
+  return done;
 }
 
 Result<void> Digest::count(Draft& draft) {
@@ -174,26 +185,40 @@ Result<void> Digest::count(Draft& draft) {
     if (!old || !fresh) return unreadable(key);
     if (old->hash == fresh->hash) return {};  // a loser arrived: only the context changed
     if (!fresh->hash && REFRAIN_PLANTED(digest_misses_delete)) return {};
-    if (old->hash && !REFRAIN_PLANTED(digest_keeps_overwritten)) found.emplace_back(old->bucket, *old->hash);
-    if (fresh->hash) found.emplace_back(fresh->bucket, *fresh->hash);
+    if (REFRAIN_PLANTED(digest_keeps_overwritten)) old->hash.reset();
+    found.emplace_back(after ? fresh->bucket : old->bucket,
+                       together(old->hash.value_or(Hash128{}), fresh->hash.value_or(Hash128{})));
     return {};
   };
   if (auto done = draft.each_change(Family::kKv, look); !done) return done;
   for (const auto& [bucket, hash] : found) buckets_.add(bucket, hash);
   counted_.insert(counted_.end(), found.begin(), found.end());
-  put_changed(draft);
+  if (!counted_.empty()) put_changed(draft);
   return {};
 }
 
+/// More than once for a batch: the last one counts.
 void Digest::put_changed(Draft& draft) {
-  if (counted_.empty()) return;
-  std::sort(counted_.begin(), counted_.end());
-  for (std::size_t i = 0; i < counted_.size(); ++i) {
-    std::uint32_t bucket = counted_[i].first;
-    if (i > 0 && counted_[i - 1].first == bucket) continue;
-    draft.put(Family::kDefault, row_name(bucket), encode_bucket(buckets_[bucket]));
+  next_ = place_;
+  if (place_.kept && place_.deltas < most_deltas_ && place_.entries + counted_.size() <= kMostEntries) {
+    Writer out(9 + counted_.size() * (4 + sizeof(Hash128)));
+    out.u8(kRowFormat).u64(place_.round);
+    for (const auto& [bucket, hash] : counted_) out.u32(bucket).raw(as_bytes(hash));
+    draft.put(Family::kDefault, delta_name(place_.deltas), out.take());
+    next_.deltas += 1;
+    next_.entries += counted_.size();
+    return;
   }
-  if (!marked_) draft.put(Family::kDefault, kMarker, Writer(5).u8(kRowFormat).u32(kDigestFormat).take());
+  if (place_.kept) REFRAIN_BRANCH(digest_written_whole);
+  next_ = {true, place_.round + (REFRAIN_PLANTED(digest_round_stays) ? 0 : 1), 0, 0};
+  Writer out(13 + buckets_.bytes().size());
+  out.u8(kRowFormat).u32(kDigestFormat).u64(next_.round).raw(buckets_.bytes());
+  draft.put(Family::kDefault, kAll, out.take());
+}
+
+void Digest::written() {
+  counted_.clear();
+  place_ = next_;
 }
 
 void Digest::not_written() {
@@ -201,17 +226,17 @@ void Digest::not_written() {
     for (const auto& [bucket, hash] : counted_) buckets_.add(bucket, hash);
   }
   counted_.clear();
+  next_ = place_;
 }
 
 void Digest::correct(Draft& draft, const DigestBuckets& kept, const DigestBuckets& counted) {
   for (std::uint32_t bucket = 0; bucket < kDigestBuckets; ++bucket) {
-    Hash128 difference = kept[bucket];
-    for (std::size_t i = 0; i < difference.size(); ++i) difference[i] ^= counted[bucket][i];
+    Hash128 difference = together(kept[bucket], counted[bucket]);
     if (difference == Hash128{}) continue;
     buckets_.add(bucket, difference);
     counted_.emplace_back(bucket, difference);
   }
-  put_changed(draft);
+  if (!counted_.empty()) put_changed(draft);
 }
 
 }  // namespace refrain::store

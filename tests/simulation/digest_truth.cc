@@ -64,6 +64,22 @@ struct Row {
 
 using Buckets = std::map<unsigned, std::string>;  // those that are not zero
 
+std::uint64_t number_in(const std::string& bytes, std::size_t at, std::size_t size) {
+  std::uint64_t value = 0;
+  for (std::size_t i = at; i < at + size; ++i) value = value * 256 + static_cast<unsigned char>(bytes.at(i));
+  return value;
+}
+
+void add(Buckets& buckets, unsigned bucket, const std::string& hash) {
+  std::string& sum = buckets[bucket];
+  sum.resize(16, '\0');
+  for (std::size_t i = 0; i < hash.size(); ++i) sum[i] = static_cast<char>(sum[i] ^ hash[i]);
+}
+
+void drop_zeros(Buckets& buckets) {
+  std::erase_if(buckets, [](const auto& entry) { return entry.second == std::string(16, '\0'); });
+}
+
 Buckets of_rows(const store::SimDisk& disk) {
   Buckets buckets;
   for (const auto& [name, bytes] : disk.rows(store::Family::kKv)) {
@@ -75,11 +91,28 @@ Buckets of_rows(const store::SimDisk& disk) {
     unsigned bucket =
         (static_cast<unsigned char>(place[0]) * 256u + static_cast<unsigned char>(place[1])) % kBuckets;
     std::string hash = hash_of({ns, key, row.hlc, row.node, hash_of({row.value})});
-    std::string& sum = buckets[bucket];
-    sum.resize(hash.size(), '\0');
-    for (std::size_t i = 0; i < hash.size(); ++i) sum[i] = static_cast<char>(sum[i] ^ hash[i]);
+    add(buckets, bucket, hash);
   }
-  std::erase_if(buckets, [](const auto& entry) { return entry.second == std::string(16, '\0'); });
+  drop_zeros(buckets);
+  return buckets;
+}
+
+/// Row "digest": format, 4 bytes, round, all buckets. Rows "digest/...": format, round, (bucket, hash) each.
+Buckets of_kept(const std::map<std::string, std::string>& rows) {
+  Buckets buckets;
+  auto all = rows.find("digest");
+  if (all == rows.end()) return buckets;
+  for (unsigned bucket = 0; bucket < kBuckets; ++bucket) {
+    std::size_t at = 13 + 16 * std::size_t{bucket};
+    if (all->second.compare(at, 16, std::string(16, '\0')) != 0) buckets[bucket] = all->second.substr(at, 16);
+  }
+  for (auto row = rows.lower_bound("digest/"); row != rows.end() && row->first.starts_with("digest/");
+       ++row) {
+    if (number_in(row->second, 1, 8) != number_in(all->second, 5, 8)) continue;
+    for (std::size_t at = 9; at < row->second.size(); at += 20)
+      add(buckets, static_cast<unsigned>(number_in(row->second, at, 4)), row->second.substr(at + 4, 16));
+  }
+  drop_zeros(buckets);
   return buckets;
 }
 
@@ -88,13 +121,7 @@ Buckets of_rows(const store::SimDisk& disk) {
 std::optional<std::string> digest_misfit(const store::SimDisk& disk, bool opened) {
   auto rows = disk.rows(store::Family::kDefault);
   if (!rows.contains("digest") && !opened) return std::nullopt;
-  Buckets kept;
-  for (auto row = rows.lower_bound("digest/"); row != rows.end() && row->first.starts_with("digest/");
-       ++row) {
-    std::string sum = row->second.substr(1);
-    if (sum != std::string(16, '\0'))
-      kept[static_cast<unsigned>(std::stoul(row->first.substr(7), nullptr, 16))] = sum;
-  }
+  Buckets kept = of_kept(rows);
   Buckets must = of_rows(disk);
   for (const auto& [bucket, sum] : must) {
     if (auto found = kept.find(bucket); found == kept.end() || found->second != sum)

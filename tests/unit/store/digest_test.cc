@@ -14,7 +14,10 @@ namespace {
 /// A replica that keeps its digest as the ledger does.
 class Counted : public Replica {
  public:
-  explicit Counted(NodeName name) : Replica(std::move(name)) { EXPECT_TRUE(digest.load(*engine)); }
+  explicit Counted(NodeName name, std::uint32_t most_deltas = 3)
+      : Replica(std::move(name)), digest(most_deltas) {
+    EXPECT_TRUE(digest.load(*engine));
+  }
 
   Result<void> write_batch() {
     if (auto counted = digest.count(*draft); !counted) return counted;
@@ -115,7 +118,7 @@ TEST(Digest, ADigestOfAnotherFormatIsCountedAnew) {
   Counted node("eu");
   node.put("a", "1");
   Batch batch;
-  batch.put(Family::kDefault, "digest", std::string("\1\0\0\0\2", 5));
+  batch.put(Family::kDefault, "digest", std::string("\1\0\0\0\2\0\0\0\0\0\0\0\1?", 14));
   batch.put(Family::kDefault, "digest/9999", "x");
   ASSERT_TRUE(node.engine->write(batch, Durability::kSynced));
   Digest digest;
@@ -125,16 +128,48 @@ TEST(Digest, ADigestOfAnotherFormatIsCountedAnew) {
 }
 
 TEST(Digest, ARowOfItThatCannotBeReadIsSaidSo) {
-  for (std::string bytes :
-       {std::string("\1short"), std::string(17, '\2'), std::string("\1") + std::string(17, 'x')}) {
+  const std::vector<std::pair<std::string, std::string>> rows = {
+      {"digest/0000", "\1short"},
+      {"digest/0000", std::string(9, '\2')},
+      {"digest/0000", std::string("\1\0\0\0\0\0\0\0\1", 9) + std::string(20, 'x')},
+      {"digest", "\1"},
+      {"digest", std::string("\1\0\0\0\1", 5) + std::string(100, 'x')}};
+  for (const auto& [name, bytes] : rows) {
     Counted node("eu");
     node.put("a", "1");
     Batch batch;
-    batch.put(Family::kDefault, "digest/0001", bytes);
+    batch.put(Family::kDefault, name, bytes);
     ASSERT_TRUE(node.engine->write(batch, Durability::kSynced));
     auto read = read_digest(*node.engine);
-    ASSERT_FALSE(read);
+    ASSERT_FALSE(read) << name;
     EXPECT_EQ(read.error().code, Code::kCorrupt);
+    Digest digest;
+    EXPECT_FALSE(digest.load(*node.engine));
+  }
+}
+
+TEST(Digest, IsTheSameThroughRoundsAndOpens) {
+  Counted node("eu", 3);
+  for (int i = 0; i < 20; ++i) {
+    node.put("k" + std::to_string(i % 7), std::to_string(i));
+    ASSERT_EQ(*read_digest(*node.engine), node.from_rows()) << i;
+    if (i % 5 != 4) continue;
+    ASSERT_TRUE(node.digest.load(*node.engine));
+    ASSERT_EQ(node.digest.buckets(), node.from_rows()) << i;
+  }
+  std::size_t rows = 0;
+  auto cursor = node.engine->cursor(Family::kDefault);
+  for (cursor->seek("digest"); cursor->valid() && cursor->key().starts_with("digest"); cursor->next()) ++rows;
+  EXPECT_EQ(rows, 4u) << "all buckets, and no more deltas than a round has";
+}
+
+TEST(Digest, ABatchThatChangesVeryMuchIsStillKept) {
+  Counted node("eu", 1000);
+  node.put("a", "1");
+  for (int batch = 0; batch < 4; ++batch) {
+    for (int i = 0; i < 20'000; ++i) node.write("k" + std::to_string(i), std::to_string(batch));
+    ASSERT_TRUE(node.write_batch());
+    ASSERT_EQ(*read_digest(*node.engine), node.from_rows());
   }
 }
 
