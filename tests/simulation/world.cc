@@ -84,7 +84,7 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.attempt_timeout = Milliseconds{1'500};
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
-  config.digest_deltas = 32;
+  config.digest_deltas = 200;
   configure_requests(config);
   return config;
 }
@@ -337,7 +337,7 @@ void World::look_at_topic(std::size_t index) {
 void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
-  constexpr std::uint64_t kDigestEvery = 64;
+  constexpr std::uint64_t kDigestEvery = 256;
   if (++looks_ % kDigestEvery != 0) return;
   if (auto misfit = digest_misfit(machines_[index]->disk(), false))
     wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));
