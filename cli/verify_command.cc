@@ -27,6 +27,8 @@ std::optional<int> find_members(Context& context, Members& members) {
   auto body = parse_json(context, answer->body);
   if (!body) return kFailed;
   for (const json::value& m : list(*body, "members")) {
+    if (text(m, "state") == "joining")
+      context.screen.message(fmt::format("{} is joining: it is not compared", text(m, "node")));
     if (text(m, "state") != "active") continue;
     ComparedMember member{text(m, "node"), text(m, "address"), nullptr, "", {}, "", ""};
     if (truth(m, "self")) {

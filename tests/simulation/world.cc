@@ -84,7 +84,7 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.attempt_timeout = Milliseconds{1'500};
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
-  config.digest_deltas = 200;
+  config.digest_deltas = 40;
   configure_requests(config);
   return config;
 }
