@@ -256,6 +256,27 @@ TEST(Digest, AnyOrderOfTheSameCommitsInAnyBatchesGivesTheSame) {
   }
 }
 
+TEST(Digest, ItsRowsStayWhatTheyAre) {
+  Counted node("eu");
+  node.put("a", "1");
+  std::string all = (*node.engine->get(Family::kDefault, "digest")).value_or("");
+  EXPECT_EQ(hex_encode(all.substr(0, 13)),
+            "01"
+            "00000001"
+            "0000000000000001")
+      << "format, kind, round";
+  EXPECT_EQ(all.substr(13), node.digest.buckets().bytes());
+  node.put("b", "2");
+  std::string delta = (*node.engine->get(Family::kDefault, "digest/0000")).value_or("");
+  std::uint32_t bucket = digest_bucket("ns", "b");
+  EXPECT_EQ(hex_encode(delta),
+            "01"
+            "0000000000000001"
+            "0000" +
+                hex_encode(std::string{static_cast<char>(bucket >> 8), static_cast<char>(bucket)}) +
+                hex_encode(as_bytes(node.digest.buckets()[bucket])));
+}
+
 // Members of different versions compare them: never edited.
 TEST(Digest, BucketsAndHashesStayWhatTheyAre) {
   EXPECT_EQ(digest_bucket("orders", "4711"), 2671u);
