@@ -61,7 +61,15 @@ Hash128 hash128(std::string_view bytes) {
 }
 
 Hash128 hash128_framed(std::initializer_list<std::string_view> fields) {
-  return hash128(framed(fields));
+  // The digest hashes three times a written row: small ones without an allocation.
+  char small[512];
+  std::size_t size = 0;
+  for (std::string_view field : fields) {
+    if (field.size() + 4 > sizeof(small) - size) return hash128(framed(fields));
+    for (int shift = 24; shift >= 0; shift -= 8) small[size++] = static_cast<char>(field.size() >> shift);
+    size = static_cast<std::size_t>(std::copy(field.begin(), field.end(), small + size) - small);
+  }
+  return hash128({small, size});
 }
 
 std::uint32_t crc32c(std::string_view bytes) {

@@ -323,6 +323,28 @@ def line_restart(bench):
     ]
 
 
+def line_verify(bench):
+    """Two members that hold the same: `refrain verify` asks for their digests, `--deep` for every row of both."""
+    from cluster import Cluster
+
+    plain, deep = [], []
+    with Cluster(bench.broker(), names=("eu", "us")).start() as nodes:
+        bench.load("put", nodes["eu"].port, count=bench.arguments.keys)
+        nodes.wait_in_sync(600)
+        for _ in bench.repeats():
+            for words, runs in ((["verify"], plain), (["verify", "--deep"], deep)):
+                since = time.perf_counter()
+                ran = nodes["eu"].cli(*words)
+                runs.append(time.perf_counter() - since)
+                if ran.returncode:
+                    raise RuntimeError(f"{words}: {ran.stdout} {ran.stderr}")
+    note = f"2 members, {bench.arguments.keys:,} keys"
+    return [
+        Line(f"verify, {note}", "s", plain, "", [], "quoted", True),
+        Line(f"verify --deep, {note}", "s", deep, "", [], "quoted", True),
+    ]
+
+
 def line_overload(bench):
     """One client, one call at a time, while a flood of which more than half is refused comes over other connections."""
     from cluster import Cluster
@@ -365,6 +387,7 @@ LINES = {
     "visible": line_visible,
     "wire": line_wire,
     "restart": line_restart,
+    "verify": line_verify,
     "apply": line_apply,
     "put-kafka": line_put_kafka,
     "overload": line_overload,
@@ -408,7 +431,7 @@ def main():
     parser.add_argument("--commits", type=int, default=60000, help="of the line ledger")
     parser.add_argument("--reads", type=int, default=500, help="of the line visible, each run")
     parser.add_argument("--applies", type=int, default=60000, help="commits of the line apply, each run")
-    parser.add_argument("--keys", type=int, default=200000, help="of the line restart")
+    parser.add_argument("--keys", type=int, default=200000, help="of the lines restart and verify")
     arguments = parser.parse_args()
     os.environ["REFRAIN_PROGRAM"] = str(pathlib.Path(arguments.build).resolve() / "refrain")
     if not shutil.which("redis-server") and "pairs" in (arguments.only or LINES):

@@ -13,6 +13,7 @@ std::vector<Command> sync_commands();
 std::vector<Command> event_commands();
 std::vector<Command> conflict_commands();
 std::vector<Command> member_commands();
+std::vector<Command> verify_commands();
 std::vector<Command> kv_commands();
 std::vector<Command> request_commands();
 std::vector<Command> duplicate_commands();

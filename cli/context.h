@@ -23,9 +23,10 @@ struct Context {
   std::istream& in;
   std::function<Transport&()> transport;  // made when first asked for
   std::map<std::string, std::string> environment;
-  bool json = false;                                 // --format json
-  std::optional<Milliseconds> watch = std::nullopt;  // --watch, and how often
-  std::function<bool(Milliseconds)> pause = {};      // false: stop watching
+  bool json = false;                                                    // --format json
+  std::optional<Milliseconds> watch = std::nullopt;                     // --watch, and how often
+  std::function<bool(Milliseconds)> pause = {};                         // false: stop watching
+  std::function<std::unique_ptr<Transport>(std::string)> connect = {};  // to another node than the asked one
 };
 
 /// Makes the call. An answer that is no success is printed (the problem's detail as a message; with --format

@@ -41,6 +41,7 @@ int run_program(const std::vector<std::string>& words, World world) {
   context.json = line.json;
   context.watch = line.watch;
   context.pause = world.pause;
+  context.connect = world.transport;
   int code = line.command->run(context, line.arguments);
   screen.flush();
   return unless_lost(screen, world.err, code);

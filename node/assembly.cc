@@ -109,6 +109,8 @@ Result<void> Node::open_life() {
   if (!desk) return desk.error();
   life.desk = std::move(*desk);
   std::unique_lock lock(engine_mutex_);
+  digest_state_.fetch_add(1);
+  loads_seen_ = life.ledger->loads();
   life_ = std::move(life);
   return {};
 }

@@ -95,6 +95,10 @@ class Node final : public Api {
 
   std::vector<Check> checks() override;
   Result<std::unique_ptr<SnapshotSource>> snapshot() override;
+  Result<DigestReport> digest() override;
+  Result<DigestPage> digest_rows(const store::ComparedRows& wanted) override;
+  Result<std::unique_ptr<DigestCounting>> count_digest() override;
+  void correct_digest(std::shared_ptr<const DigestCounting> counting, Done<std::uint64_t> done) override;
   const Limits& limits() const override { return limits_; }
 
  private:
@@ -109,6 +113,7 @@ class Node final : public Api {
 
   struct Cut;
   class CutSource;
+  class Counting;
 
   Node(Config config, World world, Start start);
   Result<void> open_life();
@@ -154,6 +159,7 @@ class Node final : public Api {
   std::optional<Error> store_trouble_;
   std::optional<Error> write_trouble_;  // of the newest batch
   SteadyNs retry_open_at_;
+  std::uint64_t loads_seen_ = 0;  // of the ledger
 
   store::EngineStats disk_;
   std::optional<SteadyNs> disk_looked_at_;
@@ -169,6 +175,7 @@ class Node final : public Api {
   std::atomic<std::uint64_t> open_conflicts_{0};
   std::atomic<std::uint64_t> published_{0};
   std::atomic<bool> active_member_{false};
+  std::atomic<std::uint64_t> digest_state_{0};  // another one when a difference seen before means nothing
   mutable std::mutex views_mutex_;
   Vector applied_view_;
   Vector seen_view_;  // what is about to be written too: a read may meet it before the views follow

@@ -139,7 +139,8 @@ struct Config {
   RequestSettings requests;
   StoreSettings store;
   LogSettings log;
-  store::CollectorLimits collector;  // no key: nobody has a reason to set them
+  store::CollectorLimits collector;    // no key: nobody has a reason to set them
+  std::uint32_t digest_deltas = 4096;  // of a round (store/digest.h); no setting, worlds have fewer
 
   bool alone() const { return kafka.brokers.empty(); }
 };

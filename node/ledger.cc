@@ -34,7 +34,8 @@ Ledger::Ledger(store::Engine& engine, const Config& config, RequestApply apply_r
       clock_(Hlc{}, config.clock.max_drift),
       draft_(engine),
       conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}),
-      collector_(config.collector) {}
+      collector_(config.collector),
+      digest_(config.digest_deltas) {}
 
 Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config& config,
                                              RequestApply apply_request) {
@@ -63,6 +64,7 @@ Result<void> Ledger::reload() {
   if (!floor) return floor.error();
   if (auto loaded = conflicts_.load(engine_); !loaded) return loaded;
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
+  if (auto loaded = digest_.load(engine_); !loaded) return loaded;
   Seq newest = applied->contains(journal()) ? applied->at(journal()).seq : Seq{};
   ++revision_;
   newest_write_ = newest;
@@ -183,6 +185,9 @@ void Ledger::break_batch(Error error) {
 Result<void> Ledger::write() {
   if (must_reload_ && !broken_)
     broken_ = unavailable("store_failed", "The store failed and is being opened again. Retry.");
+  if (!broken_) {
+    if (auto counted = digest_.count(draft_); !counted) broken_ = counted.error();
+  }
   if (broken_) {
     Error error = std::move(*broken_);
     forget_batch();
@@ -213,6 +218,7 @@ Result<void> Ledger::write() {
     synced_since_load_ = true;
     ++revision_;
   }
+  digest_.written();
   stored_hlc_ = clock_.last();
   ++batch_counts_.batches;
   batch_counts_.commits += std::exchange(commits_in_batch_, 0);
@@ -228,6 +234,7 @@ Result<void> Ledger::write() {
 void Ledger::forget_batch() {
   collector_.not_written();
   commits_in_batch_ = 0;
+  digest_.not_written();
   draft_.clear();
   moved_.clear();
   new_commits_.clear();

@@ -20,6 +20,7 @@
 #include "node/config.h"
 #include "store/collector.h"
 #include "store/conflicts.h"
+#include "store/digest.h"
 #include "store/draft.h"
 #include "store/engine.h"
 #include "store/meta.h"
@@ -71,6 +72,7 @@ class Ledger {
   const store::ConflictLog& conflicts() const { return conflicts_; }
   const store::Outbox& outbox() const { return outbox_; }
   const store::Collector& collector() const { return collector_; }
+  const store::DigestBuckets& digest() const { return digest_.buckets(); }
   const HlcClock& clock() const { return clock_; }
   /// Time as this node sees it: never behind what it minted or met.
   WallMs now() const { return clock_.now(wall_); }
@@ -131,6 +133,10 @@ class Ledger {
   /// bounded.
   Result<bool> move_aside(Seq from);
   void set_identity(const store::Identity& identity);
+  /// One cut of this store keeps a digest that its rows do not have (store/digest.h).
+  void correct_digest(const store::DigestBuckets& kept, const store::DigestBuckets& counted) {
+    digest_.correct(draft_, kept, counted);
+  }
   /// The next write() is synced even when no own commit is in it.
   void require_sync() { sync_ = true; }
 
@@ -156,6 +162,7 @@ class Ledger {
   store::ConflictLog conflicts_;
   store::Outbox outbox_;
   store::Collector collector_;
+  store::Digest digest_;
   Books books_;
 
   Seq newest_write_;

@@ -19,6 +19,8 @@
 #include "base/types.h"
 #include "node/config.h"
 #include "node/reports.h"
+#include "store/digest.h"
+#include "store/digest_rows.h"
 #include "store/operations.h"
 
 namespace refrain::node {
@@ -283,6 +285,40 @@ class SnapshotSource {
   virtual Result<State> next(std::string& block) = 0;
 };
 
+// ---- digest
+
+/// Of one cut.
+struct DigestReport {
+  NodeName node;
+  Vector vector;  // everything up to it is in the cut
+  store::DigestBuckets kept;
+  std::optional<store::DigestBuckets> counted;  // from the rows, when that was asked for
+};
+struct DigestPage {
+  NodeName node;
+  Vector vector;
+  WallMs now;
+  std::vector<store::ComparedRow> items;
+  std::optional<std::string> after;
+};
+
+/// Counts the rows of one cut while writes go on. One thread.
+class DigestCounting {
+ public:
+  DigestCounting(DigestReport report, std::uint64_t state) : report_(std::move(report)), state_(state) {}
+  virtual ~DigestCounting() = default;
+  /// Bounded work. True when all rows are counted.
+  virtual Result<bool> step() = 0;
+  const DigestReport& report() const { return report_; }
+  std::uint64_t state() const { return state_; }
+
+ protected:
+  DigestReport report_;
+
+ private:
+  std::uint64_t state_;
+};
+
 /// Limits that the door checks before a call is made.
 struct Limits {
   std::uint64_t key_bytes = 1024;
@@ -342,6 +378,12 @@ class Api {
   /// The checks as of the newest step: any thread, never waits for the node. Ready = no blocking one fails.
   virtual std::vector<Check> checks() = 0;
   virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;  // unavailable unless an active member
+  /// What this node keeps, and what it has. The rows of a page are of one cut.
+  virtual Result<DigestReport> digest() = 0;
+  virtual Result<DigestPage> digest_rows(const store::ComparedRows& wanted) = 0;
+  virtual Result<std::unique_ptr<DigestCounting>> count_digest() = 0;
+  /// Makes what is kept what was counted, and gives how many buckets that changed. On the node's thread.
+  virtual void correct_digest(std::shared_ptr<const DigestCounting> counting, Done<std::uint64_t> done) = 0;
   virtual const Limits& limits() const = 0;
 };
 

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Node's snapshots: one cut of an active member, streamed while writes go on.
 #include "node/assembly.h"
-#include "store/snapshot.h"
+#include "node/cut.h"
 
 namespace refrain::node {
-
-/// What a stream shares with the node: the node takes the cut away when it closes the engine.
-struct Node::Cut {
-  std::unique_ptr<store::SnapshotWriter> writer;
-};
 
 class Node::CutSource final : public SnapshotSource {
  public:
@@ -16,7 +11,7 @@ class Node::CutSource final : public SnapshotSource {
   ~CutSource() override {
     // Not while the engine is being closed: the cut is a part of it.
     std::shared_lock lock(node_.engine_mutex_);
-    cut_->writer.reset();
+    cut_->close();
   }
 
   Result<State> next(std::string& block) override {
@@ -70,7 +65,7 @@ Result<std::unique_ptr<SnapshotSource>> Node::snapshot() {
 void Node::take_cuts_away() {
   std::lock_guard views(views_mutex_);
   for (const std::weak_ptr<Cut>& weak : cuts_) {
-    if (auto cut = weak.lock()) cut->writer.reset();
+    if (auto cut = weak.lock()) cut->close();
   }
   cuts_.clear();
 }

@@ -21,7 +21,8 @@ struct Door {
       nullptr};  // null until Server::serve(); routes under /v1 run only once it is set
   std::atomic<bool> draining{false};
   std::uint32_t connections = 0;
-  std::uint32_t snapshots = 0;     // being streamed
+  std::uint32_t snapshots = 0;  // being streamed
+  std::uint32_t digest_counts = 0;
   std::uint64_t body_bytes = 0;    // of all requests under way; bounded by options.body_memory
   std::uint64_t answer_bytes = 0;  // made and not yet taken by the kernel; bounded by options.answer_memory
   // Atomic, because the last owner of a request may be the node's thread.

@@ -45,6 +45,11 @@ void show_event(Door& door, const RequestPtr& request, Reply reply);
 void retry_events(Door& door, const RequestPtr& request, Reply reply);
 void resume_journal(Door& door, const RequestPtr& request, Reply reply);
 void stream_snapshot(Door& door, const RequestPtr& request, Reply reply);
+
+// handlers_digest.cc
+void show_digest(Door& door, const RequestPtr& request, Reply reply);
+void recount_digest(Door& door, const RequestPtr& request, Reply reply);
+
 void not_in_this_version(Door& door, const RequestPtr& request, Reply reply);
 
 // handlers_health.cc

@@ -29,14 +29,9 @@ class Draft {
     if (auto found = index.find(key); found != index.end()) return found->second->value;
     // What a call decides by is read again when its commit is performed.
     if (family != Family::kKv && family != Family::kRequests) return view_.get(family, key);
-    Index& known = family == Family::kKv ? read_.kv : read_.requests;
-    if (auto found = known.find(key); found != known.end()) return found->second->value;
-    auto value = view_.get(family, key);
-    if (value) {
-      Batch::Change& row = read_.rows.emplace_back(Batch::Change{family, std::string(key), *value});
-      known.emplace(row.key, &row);
-    }
-    return value;
+    auto row = engine_row(family, key);
+    if (!row) return row.error();
+    return **row;
   }
   template <class Key>  // a string, which is taken over, or what one can be made of
   void put(Family family, Key&& key, std::string value) {
@@ -70,6 +65,18 @@ class Draft {
     return out;
   }
 
+  /// Each changed row of kv or requests once, in any order: its key, what the engine has of it and what this
+  /// draft makes of it (null = no such row). Stops at the first error, of reading or of `look`.
+  template <class Look>
+  Result<void> each_change(Family family, Look look) const {
+    for (const auto& [key, change] : of(family)) {
+      auto before = engine_row(family, key);
+      if (!before) return before.error();
+      if (auto looked = look(key, pointer(**before), pointer(change->value)); !looked) return looked;
+    }
+    return {};
+  }
+
   bool empty() const { return changes_.empty(); }
   std::size_t bytes() const { return bytes_; }
   const View& view() const { return view_; }
@@ -87,6 +94,19 @@ class Draft {
   using Index = boost::unordered_flat_map<std::string_view, Batch::Change*>;
 
   const Index& of(Family family) const { return index_[static_cast<std::size_t>(family)]; }
+  static const std::string* pointer(const std::optional<std::string>& row) { return row ? &*row : nullptr; }
+
+  /// Of kv or requests, as it was before this draft.
+  Result<const std::optional<std::string>*> engine_row(Family family, std::string_view key) const {
+    Index& known = family == Family::kKv ? read_.kv : read_.requests;
+    if (auto found = known.find(key); found != known.end()) return &found->second->value;
+    auto value = view_.get(family, key);
+    if (!value) return value.error();
+    Batch::Change& row = read_.rows.emplace_back(Batch::Change{family, std::string(key), std::move(*value)});
+    known.emplace(row.key, &row);
+    return &row.value;
+  }
+
   std::optional<std::string>& change(Family family, std::string key) {
     Index& index = index_[static_cast<std::size_t>(family)];
     if (auto found = index.find(key); found != index.end()) return found->second->value;

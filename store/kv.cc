@@ -15,13 +15,6 @@ constexpr std::uint8_t kFormat = 1;
 constexpr std::uint8_t kDeleted = 1;
 constexpr std::uint8_t kExpires = 2;
 
-Error damaged(std::string_view ns, std::string_view key) {
-  return corrupt(
-      fmt::format("The record of {}/{} cannot be read. Move the data directory aside and rebuild the node "
-                  "from its peers.",
-                  ns, key));
-}
-
 Hlc seen_of(const Context& ctx, const NodeName& node) {
   auto found = ctx.find(node);
   return found == ctx.end() ? Hlc{} : found->second;
@@ -37,7 +30,7 @@ Result<std::optional<KvRecord>> decoded(Result<std::optional<std::string>> bytes
   if (!bytes) return bytes.error();
   if (!*bytes) return std::optional<KvRecord>();
   auto record = decode_kv(**bytes);
-  if (!record) return damaged(ns, key);
+  if (!record) return unreadable_kv(ns, key);
   return record;
 }
 
@@ -60,6 +53,29 @@ std::string encode(const Parts& row) {
   for (const auto& [node, hlc] : row.ctx) out.string(node).u64(hlc.value);
   if (row.expires_at) out.u64(static_cast<std::uint64_t>(row.expires_at->value));
   return out.raw(row.value).take();
+}
+
+/// Of floor and context only what `rest` asks for.
+std::optional<KvFields> read_fields(std::string_view bytes, KvRecord* rest) {
+  Reader in(bytes);
+  if (in.u8() != kFormat) return std::nullopt;
+  KvFields fields;
+  std::uint8_t flags = in.u8();
+  if (flags > (kDeleted | kExpires)) return std::nullopt;
+  fields.deleted = flags & kDeleted;
+  fields.hlc = {in.u64()};
+  fields.node = in.string();
+  Hlc floor{in.u64()};
+  if (rest) rest->floor = floor;
+  for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
+    std::string_view node = in.string();
+    Hlc hlc{in.u64()};
+    if (rest) rest->ctx[std::string(node)] = hlc;
+  }
+  if (flags & kExpires) fields.expires_at = WallMs{static_cast<std::int64_t>(in.u64())};
+  fields.value = in.rest();
+  if (!in.done()) return std::nullopt;
+  return fields;
 }
 
 Result<MergeResult> merge_record(Draft& draft, const std::string& ns, const std::string& key,
@@ -110,34 +126,42 @@ std::string kv_key(std::string_view ns, std::string_view key) {
   return row;
 }
 
+std::pair<std::string_view, std::string_view> split_kv_key(std::string_view row) {
+  std::size_t zero = row.find('\0');
+  if (zero == std::string_view::npos) return {row, {}};
+  return {row.substr(0, zero), row.substr(zero + 1)};
+}
+
 std::string encode(const KvRecord& record) {
   return encode(
       Parts{record.version, record.floor, record.ctx, record.deleted, record.expires_at, record.value});
 }
 
 std::optional<KvRecord> decode_kv(std::string_view bytes) {
-  Reader in(bytes);
-  if (in.u8() != kFormat) return std::nullopt;
   KvRecord record;
-  std::uint8_t flags = in.u8();
-  if (flags > (kDeleted | kExpires)) return std::nullopt;
-  record.deleted = flags & kDeleted;
-  record.version.hlc = {in.u64()};
-  record.version.node = std::string(in.string());
-  record.floor = {in.u64()};
-  for (std::uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
-    std::string node(in.string());
-    record.ctx[node] = {in.u64()};
-  }
-  if (flags & kExpires) record.expires_at = WallMs{static_cast<std::int64_t>(in.u64())};
-  record.value = std::string(in.rest());
-  if (!in.done()) return std::nullopt;
+  auto fields = read_fields(bytes, &record);
+  if (!fields) return std::nullopt;
+  record.deleted = fields->deleted;
+  record.version = {fields->hlc, std::string(fields->node)};
+  record.expires_at = fields->expires_at;
+  record.value = std::string(fields->value);
   return record;
 }
 
 bool always_stays(std::string_view bytes) {
   Reader in(bytes);
   return in.u8() == kFormat && in.u8() == 0 && in.ok();
+}
+
+std::optional<KvFields> kv_fields(std::string_view bytes) {
+  return read_fields(bytes, nullptr);
+}
+
+Error unreadable_kv(std::string_view ns, std::string_view key) {
+  return corrupt(
+      fmt::format("The record of {}/{} cannot be read. Move the data directory aside and rebuild the node "
+                  "from its peers.",
+                  ns, key));
 }
 
 bool concurrent(const KvRecord& e, const KvRecord& c) {
@@ -216,7 +240,7 @@ Result<KvPage> scan(const View& view, std::string_view ns, std::string_view pref
     std::string_view key = cursor->key().substr(skip);
     if (!after.empty() && key <= after) continue;
     auto record = decode_kv(cursor->value());
-    if (!record) return damaged(ns, key);
+    if (!record) return unreadable_kv(ns, key);
     if (!record->visible(now)) {
       if (++passed_over < kPassedOver) continue;
       page.after = std::string(key);

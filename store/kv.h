@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -34,12 +35,24 @@ struct KvRecord {
   bool operator==(const KvRecord&) const = default;
 };
 
-std::string kv_key(std::string_view ns, std::string_view key);  // ns 0x00 key
+std::string kv_key(std::string_view ns, std::string_view key);                     // ns 0x00 key
+std::pair<std::string_view, std::string_view> split_kv_key(std::string_view row);  // ns, key
 std::string encode(const KvRecord& record);
 std::optional<KvRecord> decode_kv(std::string_view bytes);
 
 /// By its flags alone: a row that is no tombstone and never expires. False for what cannot be read.
 bool always_stays(std::string_view bytes);
+
+/// What decides a read, where it stands in a row's bytes: nothing is copied.
+struct KvFields {
+  Hlc hlc;
+  std::string_view node;
+  bool deleted = false;
+  std::optional<WallMs> expires_at;
+  std::string_view value;
+};
+std::optional<KvFields> kv_fields(std::string_view bytes);
+Error unreadable_kv(std::string_view ns, std::string_view key);  // kCorrupt, and what to do
 
 /// Of which neither writer had seen the other. Exact, and symmetric.
 bool concurrent(const KvRecord& e, const KvRecord& c);

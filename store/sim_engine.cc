@@ -199,6 +199,11 @@ std::uint64_t SimDisk::rows_hash() const {
   return sum;
 }
 
+std::map<std::string, std::string> SimDisk::rows(Family family) const {
+  std::lock_guard lock(state_->mutex);
+  return state_->copy(family);
+}
+
 Result<std::unique_ptr<SimEngine>> SimEngine::open(SimDisk& disk) {
   SimDiskState& state = *disk.state_;
   std::lock_guard lock(state.mutex);

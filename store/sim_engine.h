@@ -18,6 +18,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -57,6 +58,8 @@ class SimDisk {
   std::uint64_t writes() const;
   std::uint64_t rows_hash() const;
   std::uint64_t rows_hash(Family family) const;
+  /// What the newest state has of a family: for looking at it from outside.
+  std::map<std::string, std::string> rows(Family family) const;
 
  private:
   friend class SimEngine;

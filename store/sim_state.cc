@@ -93,13 +93,17 @@ void SimDiskState::trim(Family family, const std::string& key) {
   }
 }
 
+std::map<std::string, std::string> SimDiskState::copy(Family family) const {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, cell] : rows[static_cast<std::size_t>(family)]) {
+    if (cell->value) out.emplace_hint(out.end(), key, *cell->value);
+  }
+  return out;
+}
+
 SimCopy SimDiskState::copy() const {
   SimCopy out;
-  for (std::size_t i = 0; i < kFamilies; ++i) {
-    for (const auto& [key, cell] : rows[i]) {
-      if (cell->value) out[i].emplace_hint(out[i].end(), key, *cell->value);
-    }
-  }
+  for (std::size_t i = 0; i < kFamilies; ++i) out[i] = copy(static_cast<Family>(i));
   return out;
 }
 

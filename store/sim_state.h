@@ -71,6 +71,7 @@ struct SimDiskState {
   void remove_reader(std::uint64_t when);
   void trim(Family family, const std::string& key);
   SimCopy copy() const;
+  std::map<std::string, std::string> copy(Family family) const;
 };
 
 }  // namespace refrain::store

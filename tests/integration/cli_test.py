@@ -23,7 +23,7 @@ TOKEN = ["--token", "x"]
 CLIENT = (
     ["status"], ["sync"], ["sync", "resume", "us"], ["events", "ls"], ["events", "show", "eu.1"], ["events", "retry"],
     ["conflicts", "ls"], ["conflicts", "show", ID], ["conflicts", "resolve", ID, "--delete"], ["member", "ls"],
-    ["member", "log"], ["kv", "get", "n", "k"], ["kv", "put", "n", "k", "v"], ["kv", "del", "n", "k"],
+    ["member", "log"], ["verify"], ["kv", "get", "n", "k"], ["kv", "put", "n", "k", "v"], ["kv", "del", "n", "k"],
     ["kv", "scan", "n"],
     ["request", "begin", "n", "r"], ["request", "complete", "n", "r", *TOKEN], ["request", "renew", "n", "r", *TOKEN],
     ["request", "release", "n", "r", *TOKEN], ["request", "show", "n", "r"], ["request", "ls", "n"],

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/text.h"
+#include "digest_truth.h"
 #include "world.h"
 
 namespace refrain::simulation {
@@ -52,6 +53,13 @@ void acknowledged_commits_are_everywhere(World& world) {
 
 void replicas_hold_the_same_rows(World& world) {
   world.forgetting().check_all();
+}
+
+void digests_fit_their_rows(World& world) {
+  on_each(world, [&](Machine& machine) {
+    if (auto misfit = digest_misfit(machine.disk(), true))
+      world.wrong(fmt::format("{}: {}", machine.name(), *misfit));
+  });
 }
 
 void the_largest_version_is_read_everywhere(World& world) {
@@ -175,6 +183,7 @@ struct Oracle {
 constexpr Oracle kOracles[] = {
     {"acknowledged", acknowledged_commits_are_everywhere},
     {"same rows", replicas_hold_the_same_rows},
+    {"digest", digests_fit_their_rows},
     {"largest version", the_largest_version_is_read_everywhere},
     {"open conflicts", open_conflicts_are_what_no_writer_had_seen},
     {"conflicts", every_conflict_is_one},

@@ -57,6 +57,11 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"word_exceeded", "a member applies more of an ended journal than its word says"},
       {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join"},
       {"stable_while_joining", "S moves on while a node joins"},
+      {"digest_misses_delete", "a deleted key stays in the digest"},
+      {"digest_keeps_overwritten", "what is overwritten stays in the digest"},
+      {"digest_counts_expiring", "a key that expires is in the digest"},
+      {"digest_not_restored", "after a write that failed, the digest goes on from what it would have been"},
+      {"digest_round_stays", "what batches changed counts again when all of the digest was written"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},
       {"release_deletes_row", "a release takes the row away instead of marking the claim"},

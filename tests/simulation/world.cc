@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "clients.h"
+#include "digest_truth.h"
 #include "oracle.h"
 #include "replication/codec.h"
 #include "store/meta.h"
@@ -85,6 +86,7 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
   config.collector.rows = 5;  // so that a walk takes several steps here, too
+  config.digest_deltas = 40;
   configure_requests(config);
   return config;
 }
@@ -366,6 +368,10 @@ void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
   forgetting_.look(index, view);
+  constexpr std::uint64_t kDigestEvery = 256;
+  if (++looks_ % kDigestEvery != 0) return;
+  if (auto misfit = digest_misfit(machines_[index]->disk(), false))
+    wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));
 }
 
 bool World::has_written(std::size_t index) const {

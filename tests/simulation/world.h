@@ -154,6 +154,7 @@ class World {
   std::vector<bool> clock_was_wrong_;
   bool mended_ = false;
   Ghost ghost_;
+  std::uint64_t looks_ = 0;
   History history_;
   RequestTruth requests_{*this};
   Forgetting forgetting_{*this};

@@ -59,6 +59,14 @@ TEST(FramedHash, PutsTheLengthBeforeEachField) {
   EXPECT_EQ(hash128_framed({"ab", "c"}), hash128("\0\0\0\x02"s + "ab" + "\0\0\0\x01"s + "c"));
 }
 
+TEST(FramedHash, IsTheSameWhereItNeedsNoAllocation) {
+  for (std::size_t size = 480; size < 540; ++size) {
+    std::string field(size, 'x');
+    std::string by_hand = std::string("\0\0", 2) + static_cast<char>(size >> 8) + static_cast<char>(size);
+    EXPECT_EQ(hash128_framed({field, ""}), hash128(by_hand + field + "\0\0\0\0"s)) << size;
+  }
+}
+
 TEST(FramedHash, DoesNotConfuseFieldBorders) {
   EXPECT_NE(sha256_framed({"ab", "c"}), sha256_framed({"a", "bc"}));
   EXPECT_NE(hash128_framed({"ab"}), hash128_framed({"ab", ""}));

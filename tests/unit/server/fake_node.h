@@ -38,6 +38,9 @@ class FakeNode : public node::Api {
   node::StatusReport known_status;
   node::MembersReport known_members;
   node::Limits known_limits;
+  node::DigestReport known_digest{"eu", {{"eu", Hlc{7}}}, {}, std::nullopt};
+  std::vector<store::ComparedRow> known_rows;
+  store::ComparedRows compared;  // what was asked for last
   std::string scope = "local";
   Vector known_applied{{"eu", Hlc{7}}};
   bool hold = false;
@@ -200,6 +203,21 @@ class FakeNode : public node::Api {
     return Result<std::unique_ptr<node::SnapshotSource>>(
         std::make_unique<Blocks>(snapshot_blocks, snapshots));
   }
+  Result<node::DigestReport> digest() override { return known_digest; }
+  Result<node::DigestPage> digest_rows(const store::ComparedRows& wanted) override {
+    compared = wanted;
+    node::DigestPage page{"eu", known_applied, WallMs{0}, known_rows, std::nullopt};
+    if (page.items.size() <= wanted.limit) return page;
+    page.items.resize(wanted.limit);
+    page.after = "behind";
+    return page;
+  }
+  Result<std::unique_ptr<node::DigestCounting>> count_digest() override {
+    return Result<std::unique_ptr<node::DigestCounting>>(std::make_unique<Steps>(known_digest));
+  }
+  void correct_digest(std::shared_ptr<const node::DigestCounting>, node::Done<std::uint64_t> done) override {
+    later([done] { done(std::uint64_t{3}); });
+  }
   const node::Limits& limits() const override { return known_limits; }
 
   /// Answers the oldest call that is held; false when there is none.
@@ -217,6 +235,15 @@ class FakeNode : public node::Api {
   }
 
  private:
+  struct Steps final : node::DigestCounting {
+    explicit Steps(node::DigestReport report) : DigestCounting(std::move(report), 0) {}
+    Result<bool> step() override {
+      if (++steps < 4) return false;
+      report_.counted = store::DigestBuckets();
+      return true;
+    }
+    int steps = 0;
+  };
   class Blocks final : public node::SnapshotSource {
    public:
     Blocks(std::vector<std::string> blocks, std::shared_ptr<std::atomic<int>> there)

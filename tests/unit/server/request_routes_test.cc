@@ -391,7 +391,6 @@ TEST(RequestRoutes, AnEventWhoseBytesAreGoneHasNullForWhatOnlyTheySaid) {
 TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
   Served served;
   EXPECT_EQ(code_of(served.ask("GET", "/v1/events/export")), "not_in_this_version");
-  EXPECT_EQ(code_of(served.ask("GET", "/v1/digest?bucket=1")), "not_in_this_version");
 }
 
 TEST(RequestRoutes, AnOrderAboutMembershipIsDoneOrUnderWay) {
