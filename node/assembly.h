@@ -82,6 +82,7 @@ class Node final : public Api {
   Result<Page<ConflictReport>> conflicts(const std::string& ns, const std::string& key, bool only_open,
                                          const std::string& after, std::size_t limit) override;
   Result<std::optional<ConflictReport>> conflict(const std::string& id) override;
+  Result<Page<VoidCommit>> void_commits(Incarnation incarnation, Seq after, std::size_t limit) override;
   Vector applied() override;
   Vector seen() override;
 

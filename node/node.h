@@ -28,9 +28,15 @@ using Done = std::function<void(Result<T>)>;
 
 // ---- kv
 
+/// In a condition's `if_seen`: what holds for every node.
+inline constexpr std::string_view kAnyNode = "*";
+
 struct Condition {
   std::optional<Version> if_match;  // the key's current, visible version here must be this
   bool if_none_match = false;       // the key must not be visible here
+  /// The key has no version here, not even a deleted one, that is newer than this: node -> hlc, with kAnyNode
+  /// for all. What a writer had seen who wrote elsewhere.
+  std::optional<Vector> if_seen;
 };
 
 struct Write {
@@ -214,6 +220,13 @@ struct RequestReport {
   std::optional<Response> response;
 };
 
+/// A commit that counts nowhere and is kept aside by the node that wrote it.
+struct VoidCommit {
+  store::Commit commit;
+  bool readable = true;  // else only its id is known: its bytes are of another format, or damaged
+  Hlc seen_own;          // the newest version of its own node that it had seen
+};
+
 struct DuplicateReport {
   std::string duplicate_id;
   store::Duplicate duplicate;
@@ -324,6 +337,9 @@ class Api {
                                                  bool only_open, const std::string& after,
                                                  std::size_t limit) = 0;
   virtual Result<std::optional<ConflictReport>> conflict(const std::string& id) = 0;
+  /// In order, behind the one of this incarnation and seq; without ticks. Also while the node serves nothing
+  /// else.
+  virtual Result<Page<VoidCommit>> void_commits(Incarnation incarnation, Seq after, std::size_t limit) = 0;
   virtual Vector applied() = 0;
   /// No smaller than anything that a read may have met until now: a miss, or a list, has seen this much.
   virtual Vector seen() = 0;

@@ -190,6 +190,16 @@ Result<void> Regions::make_membership() {
   if (!membership) return membership.error();
   membership_ = std::move(*membership);
   self_ = ledger_.journal();
+  return resume_void();
+}
+
+/// A node that ended before all its void commits were aside goes on with that.
+Result<void> Regions::resume_void() {
+  void_from_.reset();
+  if (!ledger_.identity().rolled_back) return {};
+  auto start = store::Outbox::void_start(ledger_.engine(), self_.incarnation);
+  if (!start) return start.error();
+  if (*start) void_from_ = (*start)->from;
   return {};
 }
 
@@ -216,7 +226,11 @@ void Regions::take_membership_step(const Moment& now) {
   if (step.cluster) identity.cluster = *step.cluster;
   if (step.next.value != 0) identity.next = step.next;
   if (membership_->standing().mode == Mode::kRolledBack) {
-    if (!identity.rolled_back) void_from_ = journals_.newest_at_start().next();
+    if (!identity.rolled_back) {
+      void_from_ = journals_.newest_at_start().next();
+      store::Outbox::set_void_start(ledger_.draft(), identity.incarnation,
+                                    {*void_from_, journals_.hlc_at_start()});
+    }
     identity.rolled_back = true;
   }
   note_void();
@@ -243,6 +257,11 @@ void Regions::note_void() {
     if (end && end != void_noted_) {
       void_from_ = std::min(void_from_.value_or(end->next()), end->next());
       void_noted_ = end;
+      if (!ledger_.identity().rolled_back) {  // it had seen all that counts of its own
+        auto own = ledger_.books().applied.find(self_);
+        Hlc newest = own == ledger_.books().applied.end() ? Hlc{} : own->second.hlc;
+        store::Outbox::set_void_start(ledger_.draft(), self_.incarnation, {end->next(), newest});
+      }
     }
   }
   if (!void_from_ || joining_.running()) return;

@@ -60,6 +60,7 @@ class Regions final : public Replicator {
 
   // ---- membership
   Result<void> make_membership();
+  Result<void> resume_void();
   void take_membership_step(const Moment& now);
   void note_void();
   bool nothing_void_left() const;

@@ -44,6 +44,7 @@ void list_events(Door& door, const RequestPtr& request, Reply reply);
 void show_event(Door& door, const RequestPtr& request, Reply reply);
 void retry_events(Door& door, const RequestPtr& request, Reply reply);
 void resume_journal(Door& door, const RequestPtr& request, Reply reply);
+void export_events(Door& door, const RequestPtr& request, Reply reply);
 void stream_snapshot(Door& door, const RequestPtr& request, Reply reply);
 void not_in_this_version(Door& door, const RequestPtr& request, Reply reply);
 

@@ -90,6 +90,21 @@ void show_event(Door& door, const RequestPtr& request, Reply reply) {
   door.api().event(*id, shown<node::EventReport>(door, std::move(reply), write_event));
 }
 
+void export_events(Door& door, const RequestPtr& request, Reply reply) {
+  Arguments arguments(*request, door.api().limits());
+  const auto text = arguments.text("after").value_or("");
+  const auto limit = arguments.limit();
+  const auto after = text.empty() ? std::optional(CommitId{}) : parse_commit_id(text);
+  if (!after) arguments.fail(invalid("invalid", "after is not a commit's id."));
+  if (arguments.error()) return reply(problem(*arguments.error()));
+  const auto page = door.api().void_commits(after->incarnation, after->seq, limit);
+  if (!page) return reply(problem(page.error()));
+  constexpr auto place_of = [](const node::VoidCommit& last) { return format_commit_id(last.commit.id()); };
+  Response response = json_response(200, page_json(*page, write_void_commit, place_of));
+  response.with("Cache-Control", "no-store");
+  reply(std::move(response));
+}
+
 void retry_events(Door& door, const RequestPtr&, Reply reply) {
   door.api().retry_events(
       done(door, std::move(reply), "an open breaker half-opens; publishing is tried at once"));

@@ -47,7 +47,7 @@ const std::vector<Route>& table() {
       {"POST", "/v1/sync/{node}/resume", kNone, resume_journal, {"skip"}},
       {"GET", "/v1/events", kNone, list_events, {"state", "after", "limit", "wait"}},
       {"POST", "/v1/events/retry", kNone, retry_events, {}},
-      {"GET", "/v1/events/export", kNone, not_in_this_version, {}},
+      {"GET", "/v1/events/export", kNone, export_events, {"after", "limit"}},
       {"GET", "/v1/events/{commit}", kNone, show_event, {}},
       {"GET", "/v1/conflicts", kNone, list_conflicts, {"ns", "key", "open", "after", "limit", "wait"}},
       {"GET", "/v1/conflicts/{id}", kNone, show_conflict, {}},

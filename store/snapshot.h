@@ -83,7 +83,8 @@ class SnapshotLoader {
   /// Whether the snapshot is the one that was asked for; its error is feed()'s, before any row came in.
   using Accept = std::function<Result<void>(const SnapshotHeader&)>;
 
-  /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity).
+  /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity and
+  /// void commits).
   static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity, Accept accept = {});
 
   /// Any piece of the stream, in order. kCorrupt for damage or what does not belong in (newer_format: made by

@@ -34,6 +34,7 @@ class FakeNode : public node::Api {
   std::vector<node::ConflictReport> known_conflicts;
   std::vector<node::EventReport> known_events;
   std::vector<node::DuplicateReport> known_duplicates;
+  std::vector<node::VoidCommit> known_void;
   std::vector<node::Check> known_checks;
   node::StatusReport known_status;
   node::MembersReport known_members;
@@ -168,6 +169,13 @@ class FakeNode : public node::Api {
     return page;
   }
   Result<std::optional<node::ConflictReport>> conflict(const std::string&) override { return known_conflict; }
+  Result<node::Page<node::VoidCommit>> void_commits(Incarnation, Seq after, std::size_t limit) override {
+    node::Page<node::VoidCommit> page;
+    for (const auto& found : known_void) {
+      if (found.commit.seq > after && page.items.size() < limit) page.items.push_back(found);
+    }
+    return page;
+  }
   Vector applied() override { return known_applied; }
   Vector seen() override { return known_applied; }
   void status(node::Done<node::StatusReport> done) override {
