@@ -41,9 +41,9 @@ std::vector<Command> program_commands() {
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> kAll = [] {
     std::vector<Command> all;
-    for (auto part :
-         {serve_commands, status_commands, sync_commands, event_commands, conflict_commands, member_commands,
-          kv_commands, request_commands, duplicate_commands, config_commands, program_commands})
+    for (auto part : {serve_commands, status_commands, sync_commands, event_commands, conflict_commands,
+                      member_commands, kv_commands, request_commands, duplicate_commands, backup_commands,
+                      config_commands, program_commands})
       for (Command& command : part()) all.push_back(std::move(command));
     return all;
   }();

@@ -96,6 +96,7 @@ class Node final : public Api {
 
   std::vector<Check> checks() override;
   Result<std::unique_ptr<SnapshotSource>> snapshot() override;
+  Result<BackupReport> backup(const std::string& directory) override;
   const Limits& limits() const override { return limits_; }
 
  private:

@@ -284,6 +284,16 @@ struct MemberChange {
   std::string detail;      // what it waits for
 };
 
+// ---- backup
+
+struct BackupReport {
+  std::string directory;
+  NodeName node;
+  std::string cluster;
+  WallMs at;
+  std::uint64_t bytes = 0;  // of the store's files
+};
+
 // ---- snapshot
 
 /// A stream of blocks (store/snapshot.h) from one cut; writes go on. One thread.
@@ -358,6 +368,9 @@ class Api {
   /// The checks as of the newest step: any thread, never waits for the node. Ready = no blocking one fails.
   virtual std::vector<Check> checks() = 0;
   virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;  // unavailable unless an active member
+  /// Makes this directory on the node's machine a backup of its store (store/backup.h). Any thread but the
+  /// node's; takes about as long as copying the store's logs.
+  virtual Result<BackupReport> backup(const std::string& directory) = 0;
   virtual const Limits& limits() const = 0;
 };
 

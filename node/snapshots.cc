@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's snapshots: one cut of an active member, streamed while writes go on.
+// Node's snapshots: one cut of an active member, streamed while writes go on; and backups.
 #include "node/assembly.h"
+#include "store/backup.h"
 #include "store/snapshot.h"
 
 namespace refrain::node {
@@ -65,6 +66,16 @@ Result<std::unique_ptr<SnapshotSource>> Node::snapshot() {
   std::erase_if(cuts_, [](const std::weak_ptr<Cut>& old) { return old.expired(); });
   cuts_.push_back(cut);
   return std::unique_ptr<SnapshotSource>(std::make_unique<CutSource>(*this, std::move(cut)));
+}
+
+// The engine stays while it is copied: closing it waits for that.
+Result<BackupReport> Node::backup(const std::string& directory) {
+  std::shared_lock lock(engine_mutex_);
+  if (auto refused = reads_refused()) return *refused;
+  auto made = store::make_backup(*life_->engine, config_.node.data_dir, directory,
+                                 {config_.node.name, config_.cluster, world_.clock->wall(), 0});
+  if (!made) return made.error();
+  return BackupReport{directory, made->node, made->cluster, made->at, made->bytes};
 }
 
 void Node::take_cuts_away() {

@@ -7,6 +7,7 @@
 
 #include "node/node.h"
 #include "server/answer_queue.h"
+#include "server/backups.h"
 #include "server/metrics.h"
 #include "server/request.h"
 #include "server/server.h"
@@ -21,7 +22,8 @@ struct Door {
       nullptr};  // null until Server::serve(); routes under /v1 run only once it is set
   std::atomic<bool> draining{false};
   std::uint32_t connections = 0;
-  std::uint32_t snapshots = 0;     // being streamed
+  std::uint32_t snapshots = 0;  // being streamed
+  Backups backups;
   std::uint64_t body_bytes = 0;    // of all requests under way; bounded by options.body_memory
   std::uint64_t answer_bytes = 0;  // made and not yet taken by the kernel; bounded by options.answer_memory
   // Atomic, because the last owner of a request may be the node's thread.

@@ -45,6 +45,7 @@ void show_event(Door& door, const RequestPtr& request, Reply reply);
 void retry_events(Door& door, const RequestPtr& request, Reply reply);
 void resume_journal(Door& door, const RequestPtr& request, Reply reply);
 void export_events(Door& door, const RequestPtr& request, Reply reply);
+void make_backup(Door& door, const RequestPtr& request, Reply reply);
 void stream_snapshot(Door& door, const RequestPtr& request, Reply reply);
 void not_in_this_version(Door& door, const RequestPtr& request, Reply reply);
 

@@ -4,6 +4,7 @@
 #include "server/arguments.h"
 #include "server/door.h"
 #include "server/handlers.h"
+#include "server/json_reader.h"
 #include "server/problem.h"
 #include "store/session.h"
 
@@ -118,6 +119,29 @@ void resume_journal(Door& door, const RequestPtr& request, Reply reply) {
   const auto offset = skip ? std::optional(Offset{static_cast<std::int64_t>(*skip)}) : std::nullopt;
   door.api().resume_journal(std::move(node), offset,
                             done(door, std::move(reply), "the journal is read again"));
+}
+
+void make_backup(Door& door, const RequestPtr& request, Reply reply) {
+  constexpr Milliseconds kPatience{60'000};
+  auto parsed = parse_json(request->body);
+  if (!parsed) return reply(problem(parsed.error()));
+  std::optional<Error> error;
+  ObjectReader body(*parsed, "", error);
+  const auto directory = body.required_text("directory");
+  body.finish();
+  if (error) return reply(problem(*error));
+  if (!directory.starts_with('/') || directory.find('\0') != std::string::npos)
+    return reply(
+        problem(invalid("invalid", "directory is no absolute path: it is made on the machine of the node.")));
+  request->patience = kPatience;
+  auto shown_to =
+      shown<node::BackupReport>(door, reply, [](JsonWriter& json, const node::BackupReport& made) {
+        json.begin_object().member("directory", made.directory).member("node", made.node);
+        json.member("cluster", made.cluster).member("at", made.at).member("bytes", made.bytes).end_object();
+      });
+  auto make = [api = &door.api(), directory, shown_to] { shown_to(api->backup(directory)); };
+  if (!door.backups.start(std::move(make)))
+    reply(problem(unavailable("overloaded", "A backup is being made already. Try again when it is done.")));
 }
 
 void stream_snapshot(Door& door, const RequestPtr&, Reply reply) {

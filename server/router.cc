@@ -52,6 +52,7 @@ const std::vector<Route>& table() {
       {"GET", "/v1/conflicts", kNone, list_conflicts, {"ns", "key", "open", "after", "limit", "wait"}},
       {"GET", "/v1/conflicts/{id}", kNone, show_conflict, {}},
       {"POST", "/v1/conflicts/{id}/resolve", kJson, resolve_conflict, {}},
+      {"POST", "/v1/backup", kSmall, make_backup, {}},
       {"GET", "/v1/snapshot", kNone, stream_snapshot, {}},
       {"GET", "/v1/digest", kNone, not_in_this_version, {"bucket"}},
       {"GET", "/health/live", kNone, show_live, {}, false, true},

@@ -364,6 +364,27 @@ TEST(EventsImport, StopsWhenTheNodeCannotBeReachedOrRefuses) {
   EXPECT_EQ(world.calls.size(), 1u);
 }
 
+TEST(Backup, SaysWhatWasMade) {
+  FakeWorld world;
+  world.answers(
+      "POST /v1/backup", 200,
+      R"({"directory":"/b","node":"eu","cluster":"shop","at":"2023-11-14T22:13:20.000Z","bytes":2048})");
+  Ran result = world.run({"backup", "/b"});
+  EXPECT_EQ(world.calls[0].body, R"({"directory":"/b"})");
+  EXPECT_THAT(result.out, HasSubstr("/b\teu\tshop\t2023-11-14T22:13:20.000Z\t2.0 KiB\n"));
+}
+
+TEST(Restore, WithoutFoundSaysThatAMemberStartsEmpty) {
+  FakeWorld world;
+  Ran result = world.run({"restore", "--from", "/nowhere", "--data-dir", "/nowhere/data"});
+  EXPECT_EQ(result.exit, 2);
+  EXPECT_THAT(result.err, HasSubstr("empty directory"));
+  result = world.run({"restore", "--from", "/nowhere", "--data-dir", "/nowhere/data", "--found"});
+  EXPECT_EQ(result.exit, 4);
+  EXPECT_THAT(result.err, HasSubstr("is no backup"));
+  EXPECT_EQ(world.run({"restore", "--from", "/b", "--data-dir", "/d", "--cluster", "A"}).exit, 2);
+}
+
 TEST(RequestComplete, SendsTheResponseAndTheOperations) {
   FakeWorld world;
   world.answers("POST /v1/requests/payments/o-1/complete?ack=log", 200,

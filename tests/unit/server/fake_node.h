@@ -47,6 +47,7 @@ class FakeNode : public node::Api {
   node::MemberOrder order;                                                              // the newest
   node::MemberChange change;                                                            // what came of it
   bool timed_out = false;
+  std::vector<std::string> backups;
   std::uint64_t next_hlc = 100;
 
   void change_member(node::MemberOrder taken, node::Done<node::MemberChange> done) override {
@@ -207,6 +208,12 @@ class FakeNode : public node::Api {
   Result<std::unique_ptr<node::SnapshotSource>> snapshot() override {
     return Result<std::unique_ptr<node::SnapshotSource>>(
         std::make_unique<Blocks>(snapshot_blocks, snapshots));
+  }
+  Result<node::BackupReport> backup(const std::string& directory) override {
+    std::lock_guard lock(mutex);
+    backups.push_back(directory);
+    if (write_error) return *write_error;
+    return node::BackupReport{directory, "eu", "shop", WallMs{1'700'000'000'000}, 4096};
   }
   const node::Limits& limits() const override { return known_limits; }
 

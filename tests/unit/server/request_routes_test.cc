@@ -442,6 +442,22 @@ TEST(RequestRoutes, WhatAWriterHadSeenIsAConditionOfCommitsOnly) {
   }
 }
 
+TEST(RequestRoutes, ABackupGoesWhereItsCallerSaysOnTheNodesMachine) {
+  Served served;
+  const auto made = served.ask("POST", "/v1/backup", R"({"directory":"/backups/monday"})");
+  EXPECT_EQ(made.status, 200);
+  EXPECT_EQ(
+      made.body,
+      R"({"directory":"/backups/monday","node":"eu","cluster":"shop","at":"2023-11-14T22:13:20.000Z","bytes":4096})");
+  for (const char* bad : {R"({"directory":"monday"})", R"({"directory":""})", "{}", R"({"directory":7})",
+                          R"({"directory":"/a\u0000b"})", "nonsense"}) {
+    EXPECT_EQ(code_of(served.ask("POST", "/v1/backup", bad)), "invalid") << bad;
+  }
+  EXPECT_EQ(code_of(served.ask("POST", "/v1/backup", R"({"directory":"/a","into":"b"})")),
+            "unknown_parameter");
+  EXPECT_EQ(served.node.backups.size(), 1u);
+}
+
 TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
   Served served;
   EXPECT_EQ(code_of(served.ask("GET", "/v1/digest?bucket=1")), "not_in_this_version");
