@@ -75,9 +75,9 @@ int restore(Context& context, const Arguments& arguments) {
                           format_time(applied.hlc.wall()), std::to_string(applied.seq.value)});
   context.screen.table(table);
   context.screen.message(
-      "Lost: every commit after these, whoever acknowledged it. Claims that ran lapse with their leases; "
-      "their "
-      "tokens complete, but no longer renew, release or carry operations.");
+      "Lost: every commit after these, whoever acknowledged it; what was begun or done since may be done "
+      "again. "
+      "Tokens of requests that ran go on at the nodes of these names.");
   context.screen.message("Now: refrain serve --found, with this node.data_dir, node.name and cluster");
   return kOk;
 }
