@@ -377,7 +377,7 @@ void Node::resolve_conflict(ConflictResolveCall call, Done<CommitAnswer> done) {
         "The conflict is closed: its key was written again since. Nothing is left to resolve."));
   const ConflictSide& chosen =
       call.choice == ConflictResolveCall::Choice::kLoser ? report.loser : report.winner;
-  Write write{report.ns, report.key, call.value, std::nullopt, {report.winner.version, false, std::nullopt}};
+  Write write{report.ns, report.key, call.value, std::nullopt, {report.winner.version, false}};
   bool given = call.choice == ConflictResolveCall::Choice::kValue;
   if (!given && call.choice != ConflictResolveCall::Choice::kDelete) {
     if (chosen.truncated)
@@ -386,7 +386,7 @@ void Node::resolve_conflict(ConflictResolveCall call, Done<CommitAnswer> done) {
   }
   if (call.choice == ConflictResolveCall::Choice::kDelete || (!given && chosen.deleted)) write.value.reset();
   // A deleted winner has no visible version to match: the key must still be absent then.
-  if (report.winner.deleted) write.condition = {std::nullopt, true, std::nullopt};
+  if (report.winner.deleted) write.condition = {std::nullopt, true};
   CommitCall commit_call;
   commit_call.writes.push_back(std::move(write));
   commit(std::move(commit_call), std::move(done));

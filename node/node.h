@@ -36,7 +36,7 @@ struct Condition {
   bool if_none_match = false;       // the key must not be visible here
   /// The key has no version here, not even a deleted one, that is newer than this: node -> hlc, with kAnyNode
   /// for all. What a writer had seen who wrote elsewhere.
-  std::optional<Vector> if_seen;
+  std::optional<Vector> if_seen = std::nullopt;
 };
 
 struct Write {
