@@ -95,7 +95,7 @@ class Node final : public Api {
   void change_member(MemberOrder order, Done<MemberChange> done) override;
 
   std::vector<Check> checks() override;
-  Result<std::unique_ptr<SnapshotSource>> snapshot() override;
+  Result<std::unique_ptr<SnapshotSource>> snapshot(const std::string& whom) override;
   Result<BackupReport> backup(const std::string& directory) override;
   const Limits& limits() const override { return limits_; }
 
@@ -128,6 +128,7 @@ class Node final : public Api {
   void look_at_disk(const Moment& now);
   Nanoseconds idle_time(const Moment& now) const;
   void take_cuts_away();
+  void describe_cuts(StatusReport& report);
 
   void do_commit(CommitCall call, Done<CommitAnswer> done);
   StatusReport status_report();

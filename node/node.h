@@ -304,6 +304,8 @@ class SnapshotSource {
   /// kBlock: `block` was filled. kWait: ask again in a while (the last block waits until Kafka has every own
   /// commit of the cut). kEnd: all was given.
   virtual Result<State> next(std::string& block) = 0;
+  /// About how many rows will come; 0 = not known.
+  virtual std::uint64_t expected_rows() const { return 0; }
 };
 
 /// Limits that the door checks before a call is made.
@@ -367,7 +369,8 @@ class Api {
 
   /// The checks as of the newest step: any thread, never waits for the node. Ready = no blocking one fails.
   virtual std::vector<Check> checks() = 0;
-  virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;  // unavailable unless an active member
+  /// `whom`: who takes it, for status. Unavailable unless an active member.
+  virtual Result<std::unique_ptr<SnapshotSource>> snapshot(const std::string& whom) = 0;
   /// Makes this directory on the node's machine a backup of its store (store/backup.h). Any thread but the
   /// node's; takes about as long as copying the store's logs.
   virtual Result<BackupReport> backup(const std::string& directory) = 0;

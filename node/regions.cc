@@ -22,6 +22,7 @@ constexpr Milliseconds kTickEvery{1'000};
 constexpr Milliseconds kWantedTickEvery{10};
 constexpr Milliseconds kSilentAfter{5'000};
 constexpr Milliseconds kLookEvery{100};
+constexpr Milliseconds kSnapshotComes{1};  // between two looks at a snapshot that comes in
 constexpr std::size_t kHealedKept = 20;
 
 /// What a member says of its scopes: those of namespaces that differ from its default, and the default unless
@@ -165,6 +166,7 @@ std::optional<SteadyNs> Regions::wakes_at() const {
   SteadyNs due = membership_due_;
   if (auto publisher = journals_.wakes_at()) due = std::min(due, *publisher);
   if (tick_due_) due = std::min(due, *tick_due_);
+  if (joining_due_) due = std::min(due, *joining_due_);
   return due;
 }
 
@@ -246,6 +248,7 @@ void Regions::take_membership_step(const Moment& now) {
   } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
     membership_->snapshot_failed(joining_.trouble());
   }
+  joining_due_ = joining_.flowing() ? std::optional(now.steady + kSnapshotComes) : std::nullopt;
   note_standing();
 }
 

@@ -121,6 +121,7 @@ class Regions final : public Replicator {
   std::optional<ProgressSources> progress_sources_;
   Seq stable_;
   Hlc stable_hlc_;
+  std::optional<SteadyNs> joining_due_;
   std::optional<Seq> void_from_;   // own commits that are to be kept aside
   std::optional<Seq> void_noted_;  // the end of the own journal beyond which that was asked for
   bool persisting_ = false;        // the running batch holds what membership wants durable

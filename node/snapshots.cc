@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Node's snapshots: one cut of an active member, streamed while writes go on; and backups.
+#include <atomic>
+
 #include "node/assembly.h"
 #include "store/backup.h"
 #include "store/snapshot.h"
@@ -9,6 +11,10 @@ namespace refrain::node {
 /// What a stream shares with the node: the node takes the cut away when it closes the engine.
 struct Node::Cut {
   std::unique_ptr<store::SnapshotWriter> writer;
+  std::string whom;
+  std::uint64_t expected_rows = 0;
+  std::atomic<std::uint64_t> rows{0};  // given so far
+  std::atomic<std::uint64_t> bytes{0};
 };
 
 class Node::CutSource final : public SnapshotSource {
@@ -30,6 +36,8 @@ class Node::CutSource final : public SnapshotSource {
     if (!given) return given.error();
     if (*given) {
       block = std::move(**given);
+      cut_->rows = cut_->writer->totals().rows;
+      cut_->bytes = cut_->writer->totals().bytes;
       return State::kBlock;
     }
     // What the cut has of this node must be readable in its journal too, or the joiner could have what nobody
@@ -39,6 +47,7 @@ class Node::CutSource final : public SnapshotSource {
     block = cut_->writer->finish();
     return State::kBlock;
   }
+  std::uint64_t expected_rows() const override { return cut_->expected_rows; }
 
  private:
   Node& node_;
@@ -46,7 +55,7 @@ class Node::CutSource final : public SnapshotSource {
   bool finished_ = false;
 };
 
-Result<std::unique_ptr<SnapshotSource>> Node::snapshot() {
+Result<std::unique_ptr<SnapshotSource>> Node::snapshot(const std::string& whom) {
   if (config_.alone()) {
     return unavailable("no_founder",
                        "This node runs without brokers: there is no cluster that another node could join.");
@@ -62,6 +71,8 @@ Result<std::unique_ptr<SnapshotSource>> Node::snapshot() {
   if (!writer) return writer.error();
   auto cut = std::make_shared<Cut>();
   cut->writer = std::move(*writer);
+  cut->whom = whom;
+  cut->expected_rows = life_->engine->stats().rows;
   std::lock_guard views(views_mutex_);
   std::erase_if(cuts_, [](const std::weak_ptr<Cut>& old) { return old.expired(); });
   cuts_.push_back(cut);
@@ -76,6 +87,14 @@ Result<BackupReport> Node::backup(const std::string& directory) {
                                  {config_.node.name, config_.cluster, world_.clock->wall(), 0});
   if (!made) return made.error();
   return BackupReport{directory, made->node, made->cluster, made->at, made->bytes};
+}
+
+void Node::describe_cuts(StatusReport& report) {
+  std::lock_guard views(views_mutex_);
+  for (const std::weak_ptr<Cut>& weak : cuts_) {
+    if (auto cut = weak.lock())
+      report.snapshots.push_back({cut->whom, cut->rows, cut->bytes, cut->expected_rows});
+  }
 }
 
 void Node::take_cuts_away() {

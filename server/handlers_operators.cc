@@ -6,6 +6,7 @@
 #include "server/handlers.h"
 #include "server/json_reader.h"
 #include "server/problem.h"
+#include "server/transfers.h"
 #include "store/session.h"
 
 namespace refrain::server {
@@ -144,16 +145,21 @@ void make_backup(Door& door, const RequestPtr& request, Reply reply) {
     reply(problem(unavailable("overloaded", "A backup is being made already. Try again when it is done.")));
 }
 
-void stream_snapshot(Door& door, const RequestPtr&, Reply reply) {
+void stream_snapshot(Door& door, const RequestPtr& request, Reply reply) {
   if (door.snapshots >= kMaxSnapshots) {
     return reply(problem(
         unavailable("overloaded", "Enough other nodes take a snapshot here already. Ask another member.")));
   }
-  auto source = door.api().snapshot();
+  const std::string* agent = request->head.field("user-agent");
+  std::string whom = agent ? *agent : std::string();
+  if (whom.starts_with("refrain/")) whom.erase(0, 8);
+  auto source = door.api().snapshot(valid_node_name(whom) ? whom : "another program");
   if (!source) return reply(problem(source.error()));
   Response response;
   response.content_type = "application/octet-stream";
   response.with("Cache-Control", "no-store");
+  if (const auto rows = (*source)->expected_rows(); rows > 0)
+    response.with(kSnapshotRows, std::to_string(rows));
   response.stream = std::move(*source);
   reply(std::move(response));
 }

@@ -90,6 +90,7 @@ struct EngineStats {
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_reserve_bytes = 0;                // with less free than this, writes are refused
   std::uint64_t live_bytes = 0;                        // estimate of the data's size
+  std::uint64_t rows = 0;                              // estimate, without outbox and void commits
   std::vector<std::pair<std::string, double>> gauges;  // engine's own, by metric name part ("memtable_bytes")
 };
 

@@ -565,6 +565,14 @@ EngineStats RealRocksEngine::stats() const {
     }
     return static_cast<double>(total);
   };
+  for (std::size_t i = 0; i < kFamilies; ++i) {
+    std::uint64_t value = 0;
+    Family family = static_cast<Family>(i);
+    bool counts = family != Family::kOutbox && family != Family::kAside;
+    if (counts && const_cast<rocksdb::DB&>(db).GetIntProperty(
+                      database_->handle(family), rocksdb::DB::Properties::kEstimateNumKeys, &value))
+      stats.rows += value;
+  }
   auto whole = [&](const char* property) {
     std::uint64_t value = 0;
     const_cast<rocksdb::DB&>(db).GetIntProperty(database_->handle(Family::kDefault), property, &value);

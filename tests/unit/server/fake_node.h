@@ -205,7 +205,8 @@ class FakeNode : public node::Api {
     std::lock_guard lock(mutex);
     return known_checks;
   }
-  Result<std::unique_ptr<node::SnapshotSource>> snapshot() override {
+  Result<std::unique_ptr<node::SnapshotSource>> snapshot(const std::string& whom) override {
+    known_status.snapshots.push_back({whom, 0, 0, 0});
     return Result<std::unique_ptr<node::SnapshotSource>>(
         std::make_unique<Blocks>(snapshot_blocks, snapshots));
   }
@@ -239,6 +240,7 @@ class FakeNode : public node::Api {
       ++*there_;
     }
     ~Blocks() override { --*there_; }
+    std::uint64_t expected_rows() const override { return 77; }
     Result<State> next(std::string& block) override {
       if (at_ == blocks_.size()) return State::kEnd;
       const auto& one = blocks_[at_++];
