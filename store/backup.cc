@@ -188,6 +188,7 @@ Result<void> give_new_identity(Engine& engine, const RestoreOptions& options, Id
   identity.standalone = true;
   identity.rolled_back = false;
   identity.former.clear();
+  identity.next = {};
   Draft draft(engine);
   Meta::set_identity(draft, identity);
   Meta::set_hlc(draft, *hlc);

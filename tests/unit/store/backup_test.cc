@@ -29,6 +29,7 @@ class Backup : public testing::Test {
     identity.node = "eu";
     identity.incarnation = {1};
     identity.former = {Incarnation{3}};
+    identity.next = {4};
     Draft draft(*engine_);
     Meta::set_identity(draft, identity);
     Meta::set_hlc(draft, {500});
@@ -95,6 +96,7 @@ TEST_F(Backup, HasWhatTheStoreHadAndBecomesAFoundersDirectoryWithItsRowsAndNothi
   EXPECT_EQ(identity.cluster, ClusterId{9});
   EXPECT_EQ(identity.incarnation, Incarnation{11});
   EXPECT_TRUE(identity.standalone && identity.former.empty());
+  EXPECT_EQ(identity.next, Incarnation{});
   EXPECT_EQ(*view.get(Family::kKv, "row"), "value");
   EXPECT_EQ(*view.get(Family::kKv, "later"), std::nullopt);
   EXPECT_EQ(*view.get(Family::kRequests, "row"), "request");
