@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/exit_code.h"
 #include "cli/json_access.h"
+#include "cli/void_commands.h"
 
 namespace refrain::cli {
 namespace {
@@ -114,6 +115,22 @@ std::vector<Command> event_commands() {
        true,
        false,
        retry},
+      {{"events", "export"},
+       "the void commits that this node keeps aside, one line of JSON each",
+       {},
+       {"refrain events export > void.jsonl"},
+       true,
+       false,
+       export_void},
+      {{"events", "import"},
+       "writes void commits again as new ones, where no key has a version that their writer had not seen",
+       {positional("FILE", "what `events export` printed; - is standard input"),
+        flag("--overwrite", "also over newer versions"),
+        flag("--effects", "also what was written by the completion of a request, without its outcome")},
+       {"refrain events import void.jsonl", "refrain events import void.jsonl --overwrite"},
+       true,
+       false,
+       import_void},
   };
 }
 

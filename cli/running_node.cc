@@ -49,7 +49,7 @@ class RealNode final : public RunningNode {
       config_.http.advertise = "http://" + format_listen(config_.http.host, server_->port());
     server_->start();  // live answers while the store opens
     if (auto opened = open_log(); !opened) return opened.error();
-    peers_ = std::make_unique<server::HttpPeers>();
+    peers_ = std::make_unique<server::HttpPeers>(config_.node.name);
     auto opened = node::Node::open(config_, world(), {options_.found, program_version()});
     if (!opened) return opened.error();
     node_ = std::move(*opened);

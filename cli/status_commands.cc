@@ -108,6 +108,16 @@ std::string disk_text(const json::value& status) {
   return total == 0 ? "" : fmt::format("{} free of {}", format_amount(free), format_amount(total));
 }
 
+std::string snapshots_text(const json::value& status) {
+  std::string out;
+  for (const json::value& one : list(status, "snapshots")) {
+    out += fmt::format("{}to {}: {} of about {} rows, {}", out.empty() ? "" : "; ", text(one, "to"),
+                       number_or_zero(one, "rows"), number_or_zero(one, "expected_rows"),
+                       format_amount(static_cast<std::uint64_t>(number_or_zero(one, "bytes"))));
+  }
+  return out;
+}
+
 void show_rest(Context& context, const json::value& status) {
   Facts facts;
   facts.add("KAFKA", kafka_text(status));
@@ -123,6 +133,7 @@ void show_rest(Context& context, const json::value& status) {
   facts.add("UNKNOWN REQUESTS", counted(status, "unknown_requests", Tone::kBad));
   facts.add("RUNNING REQUESTS", counted(status, "running_requests", Tone::kPlain));
   facts.add("VOID COMMITS", counted(status, "void_commits", Tone::kBad));
+  facts.add("GIVES SNAPSHOT", snapshots_text(status));
   facts.add("DISK", disk_text(status));
   context.screen.facts(facts);
 }

@@ -82,6 +82,7 @@ class Node final : public Api {
   Result<Page<ConflictReport>> conflicts(const std::string& ns, const std::string& key, bool only_open,
                                          const std::string& after, std::size_t limit) override;
   Result<std::optional<ConflictReport>> conflict(const std::string& id) override;
+  Result<Page<VoidCommit>> void_commits(Incarnation incarnation, Seq after, std::size_t limit) override;
   Vector applied() override;
   Vector seen() override;
 
@@ -94,7 +95,8 @@ class Node final : public Api {
   void change_member(MemberOrder order, Done<MemberChange> done) override;
 
   std::vector<Check> checks() override;
-  Result<std::unique_ptr<SnapshotSource>> snapshot() override;
+  Result<std::unique_ptr<SnapshotSource>> snapshot(const std::string& whom) override;
+  Result<BackupReport> backup(const std::string& directory) override;
   Result<DigestReport> digest() override;
   Result<DigestPage> digest_rows(const store::ComparedRows& wanted) override;
   Result<std::unique_ptr<DigestCounting>> count_digest() override;
@@ -131,6 +133,7 @@ class Node final : public Api {
   void look_at_disk(const Moment& now);
   Nanoseconds idle_time(const Moment& now) const;
   void take_cuts_away();
+  void describe_cuts(StatusReport& report);
 
   void do_commit(CommitCall call, Done<CommitAnswer> done);
   StatusReport status_report();

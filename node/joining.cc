@@ -35,6 +35,7 @@ bool Joining::step(const replication::SnapshotFrom& from, const std::string& joi
       return false;
     }
     address_ = address;
+    started_ = world_.clock->steady();
     loader_ = std::move(*loader);
     stream_ = world_.peers->snapshot(address);
     world_.say(LogLevel::kInfo, fmt::format("Taking a snapshot from {}.", address));
@@ -52,6 +53,7 @@ Result<bool> Joining::take_blocks() {
     if (*state == replication::SnapshotStream::State::kWait) return false;
     if (*state == replication::SnapshotStream::State::kBlock) {
       if (auto fed = loader_->feed(block); !fed) return fed.error();
+      flowed_at_ = world_.clock->steady();
       continue;
     }
     if (!loader_->complete()) return unavailable("unavailable", "the snapshot ended before its last block");
@@ -65,6 +67,18 @@ Result<bool> Joining::take_blocks() {
   }
   busy_ = true;
   return false;
+}
+
+std::string Joining::progress() const {
+  if (!stream_ || !loader_) return {};
+  std::uint64_t expected = stream_->expected_rows();
+  auto ms = std::chrono::duration_cast<Milliseconds>(world_.clock->steady() - started_).count();
+  std::string percent = expected == 0 ? ""
+                                      : fmt::format(" of about {} ({} %)", expected,
+                                                    std::min<std::uint64_t>(99, 100 * rows() / expected));
+  return fmt::format(
+      "the snapshot from {}: {} rows{}, {} MiB, {:.1f} MiB/s", address_, rows(), percent, bytes() >> 20,
+      static_cast<double>(bytes()) / 1048.576 / static_cast<double>(std::max<std::int64_t>(1, ms)));
 }
 
 void Joining::give_up(const Error& error) {

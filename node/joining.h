@@ -28,6 +28,13 @@ class Joining {
   bool running() const { return stream_ != nullptr; }
   std::uint64_t rows() const { return loader_ ? loader_->totals().rows : 0; }
   std::uint64_t bytes() const { return loader_ ? loader_->totals().bytes : 0; }
+  /// Bytes came a moment ago: more will soon.
+  bool flowing() const {
+    constexpr Milliseconds kAMoment{50};
+    return running() && world_.clock->steady() - flowed_at_ < kAMoment;
+  }
+  /// How far it is, for status; empty while nothing runs.
+  std::string progress() const;
   const std::string& trouble() const { return trouble_; }
 
  private:
@@ -41,6 +48,8 @@ class Joining {
   std::unique_ptr<store::SnapshotLoader> loader_;
   std::string trouble_;
   bool busy_ = false;
+  SteadyNs flowed_at_;
+  SteadyNs started_;
 };
 
 }  // namespace refrain::node

@@ -39,6 +39,12 @@ replication::ReadOutbox outbox_of(const store::Engine& engine) {
   };
 }
 
+store::Applied newest_own(const Ledger& ledger) {
+  const store::AppliedTable& applied = ledger.books().applied;
+  auto own = applied.find(ledger.journal());
+  return {ledger.books().newest, own == applied.end() ? Hlc{} : own->second.hlc};
+}
+
 }  // namespace
 
 Journals::Journals(const Config& config, const World& world, Ledger& ledger,
@@ -49,7 +55,7 @@ Journals::Journals(const Config& config, const World& world, Ledger& ledger,
       publisher_(*world.log, publisher_settings(config, topic_of(ledger.identity().node)), *world.random,
                  outbox_of(ledger.engine())),
       cursors_(std::move(cursors)),
-      newest_at_start_(ledger.books().newest) {
+      at_start_(newest_own(ledger)) {
   publisher_.start(ledger.books().published, ledger.books().newest);
 }
 
@@ -174,7 +180,7 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
     own_end_seen_ = false;
     own_topic_ready_ = false;
     // What this process has made since its start may be there, too; a directory cannot fall back under it.
-    newest_at_start_ = ledger_.books().newest;
+    at_start_ = newest_own(ledger_);
   }
   make_own_topic(now);
   if (!own_topic_ready_ || own_end_seen_) return;
@@ -236,7 +242,7 @@ replication::PollFacts Journals::own_facts(const Moment& now, const JournalRules
     if (!bytes || !*bytes) return std::nullopt;
     return replication::crc_of(**bytes);
   };
-  poll_facts.own = replication::OwnFacts{ledger_.identity().incarnation, newest_at_start_,
+  poll_facts.own = replication::OwnFacts{ledger_.identity().incarnation, at_start_.seq,
                                          ledger_.books().newest, publisher_.published(), crc};
   return poll_facts;
 }
@@ -298,7 +304,7 @@ void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
   own_end_seen_ = false;
   own_journal_.reset();
   own_found_ = {};
-  newest_at_start_ = ledger_.books().newest;
+  at_start_ = newest_own(ledger_);
   publisher_.start_over(ledger_.books().published, ledger_.books().newest);
 }
 

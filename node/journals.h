@@ -72,7 +72,8 @@ class Journals {
   const std::string& own_topic_trouble() const { return own_topic_trouble_; }
   /// Our topic, or a peer's tick, has commits of ours that the directory does not.
   bool rolled_back() const { return rolled_back_; }
-  Seq newest_at_start() const { return newest_at_start_; }
+  Seq newest_at_start() const { return at_start_.seq; }
+  Hlc hlc_at_start() const { return at_start_.hlc; }  // of that commit
   /// What reading our own topic to its end found; none before.
   const std::optional<replication::OwnJournal>& own_journal() const { return own_journal_; }
   std::map<NodeName, replication::JournalPass> passes() const;
@@ -109,7 +110,7 @@ class Journals {
   std::unique_ptr<replication::JournalReader> own_reader_;
   std::map<NodeName, store::ReadCursor> cursors_;  // as stored
   std::map<NodeName, store::ReadCursor> moved_;    // in the running batch
-  Seq newest_at_start_;
+  store::Applied at_start_;                        // the newest own commit
 
   std::unique_ptr<replication::Pending<void>> own_topic_;  // being made
   bool own_topic_ready_ = false;

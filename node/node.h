@@ -30,9 +30,15 @@ using Done = std::function<void(Result<T>)>;
 
 // ---- kv
 
+/// In a condition's `if_seen`: what holds for every node.
+inline constexpr std::string_view kAnyNode = "*";
+
 struct Condition {
   std::optional<Version> if_match;  // the key's current, visible version here must be this
   bool if_none_match = false;       // the key must not be visible here
+  /// The key has no version here, not even a deleted one, that is newer than this: node -> hlc, with kAnyNode
+  /// for all. What a writer had seen who wrote elsewhere.
+  std::optional<Vector> if_seen = std::nullopt;
 };
 
 struct Write {
@@ -216,6 +222,13 @@ struct RequestReport {
   std::optional<Response> response;
 };
 
+/// A commit that counts nowhere and is kept aside by the node that wrote it.
+struct VoidCommit {
+  store::Commit commit;
+  bool readable = true;  // else only its id is known: its bytes are of another format, or damaged
+  Hlc seen_own;          // the newest version of its own node that it had seen
+};
+
 struct DuplicateReport {
   std::string duplicate_id;
   store::Duplicate duplicate;
@@ -273,6 +286,16 @@ struct MemberChange {
   std::string detail;      // what it waits for
 };
 
+// ---- backup
+
+struct BackupReport {
+  std::string directory;
+  NodeName node;
+  std::string cluster;
+  WallMs at;
+  std::uint64_t bytes = 0;  // of the store's files
+};
+
 // ---- snapshot
 
 /// A stream of blocks (store/snapshot.h) from one cut; writes go on. One thread.
@@ -283,6 +306,8 @@ class SnapshotSource {
   /// kBlock: `block` was filled. kWait: ask again in a while (the last block waits until Kafka has every own
   /// commit of the cut). kEnd: all was given.
   virtual Result<State> next(std::string& block) = 0;
+  /// About how many rows will come; 0 = not known.
+  virtual std::uint64_t expected_rows() const { return 0; }
 };
 
 // ---- digest
@@ -360,6 +385,9 @@ class Api {
                                                  bool only_open, const std::string& after,
                                                  std::size_t limit) = 0;
   virtual Result<std::optional<ConflictReport>> conflict(const std::string& id) = 0;
+  /// In order, behind the one of this incarnation and seq; without ticks. Also while the node serves nothing
+  /// else.
+  virtual Result<Page<VoidCommit>> void_commits(Incarnation incarnation, Seq after, std::size_t limit) = 0;
   virtual Vector applied() = 0;
   /// No smaller than anything that a read may have met until now: a miss, or a list, has seen this much.
   virtual Vector seen() = 0;
@@ -377,7 +405,11 @@ class Api {
 
   /// The checks as of the newest step: any thread, never waits for the node. Ready = no blocking one fails.
   virtual std::vector<Check> checks() = 0;
-  virtual Result<std::unique_ptr<SnapshotSource>> snapshot() = 0;  // unavailable unless an active member
+  /// `whom`: who takes it, for status. Unavailable unless an active member.
+  virtual Result<std::unique_ptr<SnapshotSource>> snapshot(const std::string& whom) = 0;
+  /// Makes this directory on the node's machine a backup of its store (store/backup.h). Any thread but the
+  /// node's; takes about as long as copying the store's logs.
+  virtual Result<BackupReport> backup(const std::string& directory) = 0;
   /// What this node keeps, and what it has. The rows of a page are of one cut.
   virtual Result<DigestReport> digest() = 0;
   virtual Result<DigestPage> digest_rows(const store::ComparedRows& wanted) = 0;

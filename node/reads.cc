@@ -6,7 +6,9 @@
 
 #include "base/text.h"
 #include "node/assembly.h"
+#include "replication/codec.h"
 #include "store/kv.h"
+#include "store/outbox.h"
 #include "store/requests_rows.h"
 #include "store/snapshot.h"
 
@@ -151,6 +153,36 @@ Result<std::optional<ConflictReport>> Node::conflict(const std::string& id) {
   auto open = store::ConflictLog::is_open(*life_->engine, **found);
   if (!open) return open.error();
   return std::optional(report_of(**found, *open));
+}
+
+Result<Page<VoidCommit>> Node::void_commits(Incarnation incarnation, Seq after, std::size_t limit) {
+  constexpr std::size_t kLookedAtPerPage = 5'000;
+  constexpr std::size_t kBytesPerPage = 4 << 20;
+  std::shared_lock lock(engine_mutex_);
+  if (!life_) return closed();
+  auto rows = store::Outbox::read_aside(*life_->engine, incarnation, after, kLookedAtPerPage, kBytesPerPage);
+  if (!rows) return rows.error();
+  Page<VoidCommit> page;
+  CommitId position{config_.node.name, incarnation, after};
+  for (const store::AsideRow& row : *rows) {
+    position = {config_.node.name, row.incarnation, row.seq};
+    page.after = format_commit_id(position);
+    auto decoded = replication::decode(row.bytes, config_.node.name);
+    if (decoded && decoded->commit.tick) continue;
+    auto start = store::Outbox::void_start(*life_->engine, row.incarnation);
+    if (!start) return start.error();
+    VoidCommit found;
+    found.readable = decoded.has_value();
+    if (decoded) found.commit = std::move(decoded->commit);
+    found.commit.node = config_.node.name;
+    found.commit.incarnation = row.incarnation;
+    found.commit.seq = row.seq;
+    if (*start) found.seen_own = (*start)->seen_own;
+    page.items.push_back(std::move(found));
+    if (page.items.size() == limit) return page;
+  }
+  if (rows->empty()) page.after.reset();
+  return page;
 }
 
 Vector Node::applied() {

@@ -22,6 +22,7 @@ constexpr Milliseconds kTickEvery{1'000};
 constexpr Milliseconds kWantedTickEvery{10};
 constexpr Milliseconds kSilentAfter{5'000};
 constexpr Milliseconds kLookEvery{100};
+constexpr Milliseconds kSnapshotComes{1};  // between two looks at a snapshot that comes in
 constexpr std::size_t kHealedKept = 20;
 
 /// What a member says of its scopes: those of namespaces that differ from its default, and the default unless
@@ -166,6 +167,7 @@ std::optional<SteadyNs> Regions::wakes_at() const {
   SteadyNs due = membership_due_;
   if (auto publisher = journals_.wakes_at()) due = std::min(due, *publisher);
   if (tick_due_) due = std::min(due, *tick_due_);
+  if (joining_due_) due = std::min(due, *joining_due_);
   return due;
 }
 
@@ -191,6 +193,16 @@ Result<void> Regions::make_membership() {
   if (!membership) return membership.error();
   membership_ = std::move(*membership);
   self_ = ledger_.journal();
+  return resume_void();
+}
+
+/// A node that ended before all its void commits were aside goes on with that.
+Result<void> Regions::resume_void() {
+  void_from_.reset();
+  if (!ledger_.identity().rolled_back) return {};
+  auto start = store::Outbox::void_start(ledger_.engine(), self_.incarnation);
+  if (!start) return start.error();
+  if (*start) void_from_ = (*start)->from;
   return {};
 }
 
@@ -217,7 +229,11 @@ void Regions::take_membership_step(const Moment& now) {
   if (step.cluster) identity.cluster = *step.cluster;
   if (step.next.value != 0) identity.next = step.next;
   if (membership_->standing().mode == Mode::kRolledBack) {
-    if (!identity.rolled_back) void_from_ = journals_.newest_at_start().next();
+    if (!identity.rolled_back) {
+      void_from_ = journals_.newest_at_start().next();
+      store::Outbox::set_void_start(ledger_.draft(), identity.incarnation,
+                                    {*void_from_, journals_.hlc_at_start()});
+    }
     identity.rolled_back = true;
   }
   note_void();
@@ -233,6 +249,7 @@ void Regions::take_membership_step(const Moment& now) {
   } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
     membership_->snapshot_failed(joining_.trouble());
   }
+  joining_due_ = joining_.flowing() ? std::optional(now.steady + kSnapshotComes) : std::nullopt;
   note_standing();
 }
 
@@ -244,6 +261,11 @@ void Regions::note_void() {
     if (end && end != void_noted_) {
       void_from_ = std::min(void_from_.value_or(end->next()), end->next());
       void_noted_ = end;
+      if (!ledger_.identity().rolled_back) {  // it had seen all that counts of its own
+        auto own = ledger_.books().applied.find(self_);
+        Hlc newest = own == ledger_.books().applied.end() ? Hlc{} : own->second.hlc;
+        store::Outbox::set_void_start(ledger_.draft(), self_.incarnation, {end->next(), newest});
+      }
     }
   }
   if (!void_from_ || joining_.running()) return;

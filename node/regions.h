@@ -61,6 +61,7 @@ class Regions final : public Replicator {
 
   // ---- membership
   Result<void> make_membership();
+  Result<void> resume_void();
   void take_membership_step(const Moment& now);
   void note_void();
   bool nothing_void_left() const;
@@ -122,6 +123,7 @@ class Regions final : public Replicator {
   std::optional<ProgressSources> progress_sources_;
   Seq stable_;
   Hlc stable_hlc_;
+  std::optional<SteadyNs> joining_due_;
   std::optional<Seq> void_from_;   // own commits that are to be kept aside
   std::optional<Seq> void_noted_;  // the end of the own journal beyond which that was asked for
   bool persisting_ = false;        // the running batch holds what membership wants durable

@@ -279,6 +279,7 @@ void Regions::describe(StatusReport& report, const Moment& now) const {
   const replication::Standing& standing = membership_->standing();
   report.mode = std::string(replication::mode_name(standing.mode));
   if (!standing.detail.empty()) report.mode += ": " + standing.detail;
+  if (joining_.running()) report.mode += "; " + joining_.progress();
   replication::LogHealth health = world_.log->health();
   report.kafka_reachable = health.reachable;
   report.kafka_reason = health.reason;

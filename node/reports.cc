@@ -159,6 +159,7 @@ StatusReport Node::status_report() {
     report.published = ledger.books().published;
     report.synced = ledger.books().synced;
     report.void_commits = store::Outbox::count_aside(*life_->engine).value_or(0);
+    describe_cuts(report);
     report.conflicts_open = ledger.conflicts().stats().open;
     report.conflicts_dropped = ledger.conflicts().stats().dropped;
     if (ledger.books().floor.value > 0) report.floor_time = ledger.books().floor.wall();

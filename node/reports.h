@@ -83,6 +83,14 @@ struct BreakerReport {
   std::optional<std::int64_t> next_attempt_ms;
 };
 
+/// A snapshot that this node gives to a joiner.
+struct SnapshotReport {
+  std::string to;  // who takes it, as it calls itself
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t expected_rows = 0;  // about; 0 = not known
+};
+
 struct StatusReport {
   std::string version;  // of the program
   std::string cluster;
@@ -129,7 +137,8 @@ struct StatusReport {
   std::uint64_t duplicates_possible = 0;
   std::uint64_t unknown_requests = 0;
   std::uint64_t running_requests = 0;
-  std::uint64_t void_commits = 0;  // kept aside
+  std::uint64_t void_commits = 0;         // kept aside
+  std::vector<SnapshotReport> snapshots;  // being given
   std::uint64_t waiters = 0;
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t disk_total_bytes = 0;

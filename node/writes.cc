@@ -17,8 +17,28 @@ Error at(Error error, std::size_t index) {
   return error;
 }
 
+/// Whether a writer who had seen this much knew the key's version, or one above it in its line.
+bool covers(const Vector& seen, const Version& version) {
+  auto reaches = [&](std::string_view node) {
+    auto found = seen.find(std::string(node));
+    return found != seen.end() && version.hlc <= found->second;
+  };
+  return reaches(kAnyNode) || reaches(version.node);
+}
+
+bool moved_on(const Write& write, const std::optional<store::KvRecord>& current) {
+  return write.condition.if_seen && current && !covers(*write.condition.if_seen, current->version);
+}
+
 Error mismatch(const Write& write, const std::optional<store::KvRecord>& current, bool visible,
                std::size_t index) {
+  if (moved_on(write, current)) {
+    return at(conflict("version_mismatch",
+                       fmt::format("{}/{} has moved on: it {} at {} here, which the writer had not seen.",
+                                   write.ns, write.key, current->deleted ? "was deleted" : "is",
+                                   format_version(current->version))),
+              index);
+  }
   std::string have = visible ? fmt::format("is at {}", format_version(current->version)) : "does not exist";
   return at(conflict("version_mismatch",
                      fmt::format("{}/{} {} here. Read it, decide, and write again with its version.",
@@ -26,8 +46,10 @@ Error mismatch(const Write& write, const std::optional<store::KvRecord>& current
             index);
 }
 
-bool holds(const Condition& condition, const std::optional<store::KvRecord>& current, bool visible) {
+bool holds(const Write& write, const std::optional<store::KvRecord>& current, bool visible) {
   if (REFRAIN_PLANTED(condition_ignored)) return true;
+  if (moved_on(write, current)) return false;
+  const Condition& condition = write.condition;
   if (condition.if_none_match && visible) return false;
   return !condition.if_match || (visible && current->version == *condition.if_match);
 }
@@ -72,7 +94,7 @@ Result<PreparedWrites> prepare_writes(const store::Draft& draft, const NodeName&
     auto current = store::read_record(draft, write.ns, write.key);
     if (!current) return current.error();
     bool visible = *current && (*current)->visible(now);
-    if (!holds(write.condition, *current, visible)) return mismatch(write, *current, visible, i);
+    if (!holds(write, *current, visible)) return mismatch(write, *current, visible, i);
     store::Context ctx = store::context_for_write(*current, node);
     if (write.value) {
       std::optional<WallMs> expires_at = write.ttl ? std::optional(now + *write.ttl) : std::nullopt;

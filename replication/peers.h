@@ -40,6 +40,8 @@ class SnapshotStream {
   /// kBlock: `block` is the next one. kWait: nothing yet, poll again. kEnd: all was given. An error
   /// (kUnavailable: the peer refuses, or the connection broke) ends it.
   virtual Result<State> poll(std::string& block) = 0;
+  /// About how many rows the whole of it has; 0 = not known (yet).
+  virtual std::uint64_t expected_rows() const { return 0; }
 };
 
 class Peers {

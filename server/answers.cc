@@ -66,6 +66,58 @@ void write_event(JsonWriter& json, const node::EventReport& event) {
   json.member("why", event.why).member("last_error", event.last_error).end_object();
 }
 
+namespace {
+
+void write_seen(JsonWriter& json, const store::Context& ctx, const node::VoidCommit& found) {
+  Vector seen(ctx.begin(), ctx.end());
+  seen[std::string(node::kAnyNode)] = found.commit.floor;
+  seen[found.commit.node] = found.seen_own;
+  json.key("seen").begin_object();
+  for (const auto& [name, hlc] : seen) {
+    if (hlc.value > 0) json.member(name, format_hex64(hlc.value));
+  }
+  json.end_object();
+}
+
+/// What it was called and what it was about; of a put and a delete, all that it takes to make it again.
+void write_void_operation(JsonWriter& json, const store::Operation& operation,
+                          const node::VoidCommit& found) {
+  const auto about = [&](std::string_view kind, std::string_view ns, std::string_view key) {
+    json.begin_object().member("kind", kind).member("ns", ns).bytes("key", key);
+  };
+  if (const auto* put = std::get_if<store::Put>(&operation)) {
+    about("put", put->ns, put->key);
+    json.bytes("value", put->value).member("expires_at", put->expires_at);
+    write_seen(json, put->ctx, found);
+  } else if (const auto* del = std::get_if<store::Delete>(&operation)) {
+    about("delete", del->ns, del->key);
+    write_seen(json, del->ctx, found);
+  } else if (const auto* claim = std::get_if<store::ClaimOp>(&operation)) {
+    about("claim", claim->ns, claim->id);
+  } else if (const auto* outcome = std::get_if<store::OutcomeOp>(&operation)) {
+    about("outcome", outcome->ns, outcome->id);
+  } else if (const auto* duplicate = std::get_if<store::DuplicateOp>(&operation)) {
+    about("duplicate", duplicate->duplicate.ns, duplicate->duplicate.id);
+  } else {
+    about("void", "", "");
+  }
+  json.end_object();
+}
+
+}  // namespace
+
+void write_void_commit(JsonWriter& json, const node::VoidCommit& found) {
+  json.begin_object().member("commit", format_commit_id(found.commit.id()));
+  if (found.readable) {
+    json.member("at", found.commit.hlc.wall()).member("version", format_version(found.commit.version()));
+  } else {
+    json.key("at").null().key("version").null();
+  }
+  json.key("operations").begin_array();
+  for (const auto& operation : found.commit.operations) write_void_operation(json, operation, found);
+  json.end_array().end_object();
+}
+
 void write_request(JsonWriter& json, const node::RequestReport& r) {
   json.begin_object();
   json.member("id", r.id).member("state", r.state).member("attempt", r.attempt).member("node", r.node);

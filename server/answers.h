@@ -16,6 +16,7 @@ Response commit_answer(const node::CommitAnswer& answer, bool with_existed);
 Response stored_answer(int status, const node::StoredResponse& stored);
 
 void write_event(JsonWriter& json, const node::EventReport& event);
+void write_void_commit(JsonWriter& json, const node::VoidCommit& found);
 void write_request(JsonWriter& json, const node::RequestReport& request);
 void write_duplicate(JsonWriter& json, const node::DuplicateReport& report);
 void write_conflict(JsonWriter& json, const node::ConflictReport& conflict);

@@ -62,6 +62,12 @@ void write_counts(JsonWriter& json, const node::StatusReport& s) {
   json.member("duplicates", s.duplicates).member("duplicates_possible", s.duplicates_possible);
   json.member("unknown_requests", s.unknown_requests).member("running_requests", s.running_requests);
   json.member("void_commits", s.void_commits).member("waiters", s.waiters);
+  json.key("snapshots").begin_array();
+  for (const auto& given : s.snapshots) {
+    json.begin_object().member("to", given.to).member("rows", given.rows).member("bytes", given.bytes);
+    json.member("expected_rows", given.expected_rows).end_object();
+  }
+  json.end_array();
   json.member("disk_free_bytes", s.disk_free_bytes).member("disk_total_bytes", s.disk_total_bytes);
 }
 

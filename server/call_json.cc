@@ -17,7 +17,25 @@ Error bad(std::string detail) {
   return invalid("invalid", std::move(detail));
 }
 
+/// {"us": "01949b2f00000000", "*": ...}: per node, what had been seen of the key.
+void read_seen(ObjectReader& in, node::Write& write) {
+  const auto* value = in.object("if_seen");
+  if (!value) return;
+  Vector seen;
+  for (const auto& [name, hlc] : value->as_object()) {
+    const auto parsed = hlc.is_string() ? parse_hex64(std::string_view(hlc.get_string())) : std::nullopt;
+    const std::string node(name);
+    if (!parsed || (node != node::kAnyNode && !valid_node_name(node))) {
+      in.fail(bad(in.where() + ".if_seen is not an object of node names, or *, with 16 hex digits each."));
+      return;
+    }
+    seen[node] = {*parsed};
+  }
+  write.condition.if_seen = std::move(seen);
+}
+
 void read_condition(ObjectReader& in, node::Write& write) {
+  read_seen(in, write);
   if (auto text = in.text("if_match")) {
     write.condition.if_match = parse_etag(*text);
     if (!write.condition.if_match) in.fail(bad(in.where() + ".if_match is not a version."));

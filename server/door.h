@@ -7,6 +7,7 @@
 
 #include "node/node.h"
 #include "server/answer_queue.h"
+#include "server/backups.h"
 #include "server/metrics.h"
 #include "server/request.h"
 #include "server/server.h"
@@ -23,6 +24,7 @@ struct Door {
   std::uint32_t connections = 0;
   std::uint32_t snapshots = 0;  // being streamed
   std::uint32_t digest_counts = 0;
+  Backups backups;
   std::uint64_t body_bytes = 0;    // of all requests under way; bounded by options.body_memory
   std::uint64_t answer_bytes = 0;  // made and not yet taken by the kernel; bounded by options.answer_memory
   // Atomic, because the last owner of a request may be the node's thread.

@@ -44,13 +44,13 @@ void list_events(Door& door, const RequestPtr& request, Reply reply);
 void show_event(Door& door, const RequestPtr& request, Reply reply);
 void retry_events(Door& door, const RequestPtr& request, Reply reply);
 void resume_journal(Door& door, const RequestPtr& request, Reply reply);
+void export_events(Door& door, const RequestPtr& request, Reply reply);
+void make_backup(Door& door, const RequestPtr& request, Reply reply);
 void stream_snapshot(Door& door, const RequestPtr& request, Reply reply);
 
 // handlers_digest.cc
 void show_digest(Door& door, const RequestPtr& request, Reply reply);
 void recount_digest(Door& door, const RequestPtr& request, Reply reply);
-
-void not_in_this_version(Door& door, const RequestPtr& request, Reply reply);
 
 // handlers_health.cc
 void show_live(Door& door, const RequestPtr& request, Reply reply);

@@ -4,7 +4,9 @@
 #include "server/arguments.h"
 #include "server/door.h"
 #include "server/handlers.h"
+#include "server/json_reader.h"
 #include "server/problem.h"
+#include "server/transfers.h"
 #include "store/session.h"
 
 namespace refrain::server {
@@ -90,6 +92,21 @@ void show_event(Door& door, const RequestPtr& request, Reply reply) {
   door.api().event(*id, shown<node::EventReport>(door, std::move(reply), write_event));
 }
 
+void export_events(Door& door, const RequestPtr& request, Reply reply) {
+  Arguments arguments(*request, door.api().limits());
+  const auto text = arguments.text("after").value_or("");
+  const auto limit = arguments.limit();
+  const auto after = text.empty() ? std::optional(CommitId{}) : parse_commit_id(text);
+  if (!after) arguments.fail(invalid("invalid", "after is not a commit's id."));
+  if (arguments.error()) return reply(problem(*arguments.error()));
+  const auto page = door.api().void_commits(after->incarnation, after->seq, limit);
+  if (!page) return reply(problem(page.error()));
+  constexpr auto place_of = [](const node::VoidCommit& last) { return format_commit_id(last.commit.id()); };
+  Response response = json_response(200, page_json(*page, write_void_commit, place_of));
+  response.with("Cache-Control", "no-store");
+  reply(std::move(response));
+}
+
 void retry_events(Door& door, const RequestPtr&, Reply reply) {
   door.api().retry_events(
       done(door, std::move(reply), "an open breaker half-opens; publishing is tried at once"));
@@ -105,23 +122,46 @@ void resume_journal(Door& door, const RequestPtr& request, Reply reply) {
                             done(door, std::move(reply), "the journal is read again"));
 }
 
-void stream_snapshot(Door& door, const RequestPtr&, Reply reply) {
+void make_backup(Door& door, const RequestPtr& request, Reply reply) {
+  constexpr Milliseconds kPatience{60'000};
+  auto parsed = parse_json(request->body);
+  if (!parsed) return reply(problem(parsed.error()));
+  std::optional<Error> error;
+  ObjectReader body(*parsed, "", error);
+  const auto directory = body.required_text("directory");
+  body.finish();
+  if (error) return reply(problem(*error));
+  if (!directory.starts_with('/') || directory.find('\0') != std::string::npos)
+    return reply(
+        problem(invalid("invalid", "directory is no absolute path: it is made on the machine of the node.")));
+  request->patience = kPatience;
+  auto shown_to =
+      shown<node::BackupReport>(door, reply, [](JsonWriter& json, const node::BackupReport& made) {
+        json.begin_object().member("directory", made.directory).member("node", made.node);
+        json.member("cluster", made.cluster).member("at", made.at).member("bytes", made.bytes).end_object();
+      });
+  auto make = [api = &door.api(), directory, shown_to] { shown_to(api->backup(directory)); };
+  if (!door.backups.start(std::move(make)))
+    reply(problem(unavailable("overloaded", "A backup is being made already. Try again when it is done.")));
+}
+
+void stream_snapshot(Door& door, const RequestPtr& request, Reply reply) {
   if (door.snapshots >= kMaxSnapshots) {
     return reply(problem(
         unavailable("overloaded", "Enough other nodes take a snapshot here already. Ask another member.")));
   }
-  auto source = door.api().snapshot();
+  const std::string* agent = request->head.field("user-agent");
+  std::string whom = agent ? *agent : std::string();
+  if (whom.starts_with("refrain/")) whom.erase(0, 8);
+  auto source = door.api().snapshot(valid_node_name(whom) ? whom : "another program");
   if (!source) return reply(problem(source.error()));
   Response response;
   response.content_type = "application/octet-stream";
   response.with("Cache-Control", "no-store");
+  if (const auto rows = (*source)->expected_rows(); rows > 0)
+    response.with(kSnapshotRows, std::to_string(rows));
   response.stream = std::move(*source);
   reply(std::move(response));
-}
-
-void not_in_this_version(Door&, const RequestPtr&, Reply reply) {
-  reply(problem(invalid("not_in_this_version",
-                        "The route comes in a later version; /openapi.json has its final shape.")));
 }
 
 }  // namespace refrain::server

@@ -61,6 +61,9 @@ std::optional<Error> read_completion(Request& request, const node::Limits& limit
   if (with_token) call.token = body.required_text("token");
   read_response(body, limits, call.response, call.too_large);
   call.writes = read_operations(body, limits, call.response ? call.response->body.size() : 0);
+  for (const auto& write : call.writes) {  // it is no part of what tells a repeat from another answer
+    if (write.condition.if_seen) body.fail(invalid("invalid", "if_seen goes with POST /v1/commit only."));
+  }
   call.response_ttl = body.duration("response_ttl");
   call.seen_ttl = body.duration("seen_ttl");
   for (const auto& ttl : {call.response_ttl, call.seen_ttl}) {

@@ -81,6 +81,10 @@ class HttpSnapshot final : public replication::SnapshotStream {
     if (was_paused) held_.wake();
     return State::kBlock;
   }
+  std::uint64_t expected_rows() const override {
+    std::lock_guard lock((*held_).mutex);
+    return (*held_).rows;
+  }
 
  private:
   Held held_;
@@ -175,7 +179,7 @@ Result<replication::PeerMembers> parse_members(std::string_view text) {
   return members;
 }
 
-HttpPeers::HttpPeers() : transfers_(std::make_shared<Transfers>()) {}
+HttpPeers::HttpPeers(const NodeName& self) : transfers_(std::make_shared<Transfers>("refrain/" + self)) {}
 HttpPeers::~HttpPeers() = default;
 
 std::unique_ptr<replication::Pending<replication::PeerMembers>> HttpPeers::members(

@@ -13,7 +13,7 @@ class Transfers;
 /// One thread, as the seam says; the work is done on a thread of its own. What it gave out may outlive it.
 class HttpPeers final : public replication::Peers {
  public:
-  HttpPeers();
+  explicit HttpPeers(const NodeName& self);
   ~HttpPeers() override;
 
   std::unique_ptr<replication::Pending<replication::PeerMembers>> members(

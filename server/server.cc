@@ -254,6 +254,7 @@ void AsioServer::stop(Milliseconds within) {
     thread_.join();
   }
   door_.answers->close();
+  door_.backups.join();
   door_.node.store(nullptr, std::memory_order_release);
   log(node::LogLevel::kInfo, "no longer listening", {{"port", std::int64_t{port_}}});
 }

@@ -36,6 +36,13 @@ long status_of(const Running& running) {
   return status;
 }
 
+std::uint64_t rows_of(const Running& running) {
+  curl_header* header = nullptr;
+  if (curl_easy_header(running.handle.get(), kSnapshotRows, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+    return 0;
+  return std::strtoull(header->value, nullptr, 10);
+}
+
 std::size_t take(char* bytes, std::size_t, std::size_t count, void* to) {
   auto& running = *static_cast<Running*>(to);
   if (status_of(running) != 200) {
@@ -49,6 +56,7 @@ std::size_t take(char* bytes, std::size_t, std::size_t count, void* to) {
     transfer.paused = true;
     return CURL_WRITEFUNC_PAUSE;
   }
+  if (transfer.rows == 0) transfer.rows = rows_of(running);
   transfer.bytes.append(bytes, count);
   return count;
 }
@@ -86,6 +94,7 @@ std::optional<Error> error_of(const Running& running, CURLcode code) {
 
 struct Transfers::Parts {
   CURLM* multi = curl_multi_init();
+  std::string agent;
   std::string no_proxy = without_proxy();
   std::mutex mutex;
   std::vector<std::shared_ptr<Transfer>> asked;
@@ -113,7 +122,7 @@ void Transfers::Parts::begin(std::shared_ptr<Transfer> transfer) {
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_NOPROXY, no_proxy.c_str());
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_USERAGENT, "refrain");
+  set(CURLOPT_USERAGENT, agent.c_str());
   set(CURLOPT_ERRORBUFFER, one->reason);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kConnect.count()));
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(one->transfer->limit.count()));
@@ -187,7 +196,8 @@ void Transfers::Parts::loop() {
   while (!running.empty()) remove(running.back()->handle.get());
 }
 
-Transfers::Transfers() : parts_(std::make_unique<Parts>()) {
+Transfers::Transfers(const std::string& agent) : parts_(std::make_unique<Parts>()) {
+  parts_->agent = agent;
   REFRAIN_ASSERT(parts_->multi != nullptr, "libcurl gives a multi handle");
   parts_->thread = std::thread([parts = parts_.get()] {
     pthread_setname_np(pthread_self(), "refrain-peers");

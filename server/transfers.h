@@ -14,6 +14,9 @@
 
 namespace refrain::server {
 
+/// Header of a snapshot: about how many rows come.
+inline constexpr const char* kSnapshotRows = "Refrain-Snapshot-Rows";
+
 /// One GET. What stands under the mutex is shared between the thread and whoever asked.
 struct Transfer {
   std::string url;
@@ -21,7 +24,8 @@ struct Transfer {
   std::size_t most_bytes = 0;  // held at a time; a whole answer that is larger fails
 
   std::mutex mutex;
-  std::string bytes;  // come and not yet taken
+  std::string bytes;       // come and not yet taken
+  std::uint64_t rows = 0;  // that are to come, where the answer says so
   bool paused = false;
   bool ended = false;
   std::optional<Error> error;  // with ended
@@ -31,8 +35,8 @@ struct Transfer {
 
 class Transfers {
  public:
-  Transfers();
-  ~Transfers();  // ends all transfers and the thread
+  explicit Transfers(const std::string& agent);  // what it calls itself: "refrain/eu"
+  ~Transfers();                                  // ends all transfers and the thread
   Transfers(const Transfers&) = delete;
   Transfers& operator=(const Transfers&) = delete;
 

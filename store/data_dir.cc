@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "store/backup.h"
 #include "store/files.h"
 #include "store/rocks_files.h"
 
@@ -152,6 +153,11 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
   std::unique_ptr<DataDir> directory(new DataDir(path, *fd));
   auto info = inspect(path);
   if (info) {
+    if (is_backup(path)) {
+      return invalid("invalid", "The directory " + path +
+                                    " is a backup. No node runs on it; `refrain restore` makes a data "
+                                    "directory of it.");
+    }
     if (auto ours = check_owner(path, *info, node, cluster); !ours) return ours.error();
     if (info->born && !fs::exists(directory->engine_path(), error)) return lost_store(path);
     directory->info_ = std::move(*info);
@@ -188,6 +194,10 @@ Result<void> DataDir::note_birth() {
 
 DataDir::~DataDir() {
   ::close(lock_);
+}
+
+Result<void> write_directory_info(const std::string& path, const DirectoryInfo& info) {
+  return write_file_durably(format_path(path), text_of(info));
 }
 
 Result<DiskSpace> DataDir::space() const {

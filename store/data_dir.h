@@ -33,8 +33,8 @@ class DataDir {
  public:
   /// Opens the directory, making it when it is missing or empty. Refused with what to do: another node's or
   /// cluster's (kInvalid), a newer format (kCorrupt newer_format, with both numbers), locked by a running
-  /// process (kUnavailable locked), a directory with other files in it (kInvalid), one that has
-  /// lost its store (kCorrupt), not readable or writable (kUnavailable store_failed).
+  /// process (kUnavailable locked), a directory with other files in it (kInvalid), a backup (kInvalid), one
+  /// that has lost its store (kCorrupt), not readable or writable (kUnavailable store_failed).
   static Result<std::unique_ptr<DataDir>> open(const std::string& path, const NodeName& node,
                                                const std::string& cluster);
 
@@ -59,6 +59,9 @@ class DataDir {
   int lock_;
   DirectoryInfo info_;
 };
+
+/// The FORMAT file of a directory that is being made.
+Result<void> write_directory_info(const std::string& path, const DirectoryInfo& info);
 
 Result<DiskSpace> disk_space(const std::string& path);
 

@@ -90,7 +90,32 @@ struct EngineStats {
   std::uint64_t disk_total_bytes = 0;
   std::uint64_t disk_reserve_bytes = 0;                // with less free than this, writes are refused
   std::uint64_t live_bytes = 0;                        // estimate of the data's size
+  std::uint64_t rows = 0;                              // estimate, without outbox and void commits
   std::vector<std::pair<std::string, double>> gauges;  // engine's own, by metric name part ("memtable_bytes")
+};
+
+/// Whether rows come as a BulkLoad takes them.
+class RowOrder {
+ public:
+  Result<void> take(Family family, std::string_view key);
+
+ private:
+  bool any_ = false;
+  Family family_ = Family::kDefault;
+  std::string key_;
+};
+
+/// Many rows at once, for families that hold none: in order of family, and bytewise of key within each, no
+/// key twice. One thread, beside no write() to these families; gone before the engine is. Until finish() came
+/// back a crash keeps none, some or all of them, and so does a load that is dropped.
+class BulkLoad {
+ public:
+  virtual ~BulkLoad() = default;
+  /// kInvalid when it is not behind the one before.
+  virtual Result<void> add(Family family, std::string_view key, std::string_view value) = 0;
+  /// All rows can be read; they are durable with the next synced write(), if not before. Errors as of
+  /// write().
+  virtual Result<void> finish() = 0;
 };
 
 class Engine : public View {
@@ -99,6 +124,9 @@ class Engine : public View {
   /// written (disk_full, store_failed); kUnknown when it may come back after a crash. After kUnknown every
   /// further write fails until the engine is opened again.
   virtual Result<void> write(const Batch& batch, Durability durability) = 0;
+
+  /// By plain batches, unless an engine knows a faster way.
+  virtual std::unique_ptr<BulkLoad> bulk_load();
 
   /// One state of everything, kept until the View is destroyed (before the engine is).
   virtual std::unique_ptr<View> snapshot() const = 0;

@@ -51,6 +51,12 @@ Result<void> sync_directory_of(const std::string& path) {
   return {};
 }
 
+Result<void> sync_file(const std::string& path) {
+  File file(path, O_RDONLY);
+  if (file.fd() < 0 || ::fsync(file.fd()) != 0) return failed("Cannot sync", path);
+  return {};
+}
+
 Result<void> write_file_durably(const std::string& path, std::string_view bytes) {
   std::string draft = path + ".new";
   {

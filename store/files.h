@@ -13,6 +13,7 @@ namespace refrain::store {
 Result<void> write_file_durably(const std::string& path, std::string_view bytes);
 /// Makes the entry of a new file or directory durable in the directory that it is in.
 Result<void> sync_directory_of(const std::string& path);
+Result<void> sync_file(const std::string& path);
 /// nullopt when there is none.
 Result<std::optional<std::string>> read_small_file(const std::string& path);
 Result<void> remove_file_durably(const std::string& path);  // ok when there is none

@@ -10,6 +10,15 @@ std::string aside_key(Incarnation incarnation, Seq seq) {
   return Writer().u64(incarnation.value).u64(seq.value).take();
 }
 
+/// Without its bytes.
+AsideRow row_of(std::string_view key) {
+  Reader in(key);
+  AsideRow row;
+  row.incarnation = {in.u64()};
+  row.seq = {in.u64()};
+  return row;
+}
+
 std::string key_of(Seq seq) {
   return Writer().u64(seq.value).take();
 }
@@ -99,9 +108,45 @@ Result<bool> Outbox::is_aside(const View& view, const CommitId& commit) {
 Result<std::uint64_t> Outbox::count_aside(const View& view) {
   std::uint64_t count = 0;
   auto cursor = view.cursor(Family::kAside);
-  for (cursor->seek(""); cursor->valid(); cursor->next()) ++count;
+  for (cursor->seek(""); cursor->valid(); cursor->next()) {
+    if (row_of(cursor->key()).seq.value > 0) ++count;
+  }
   if (auto status = cursor->status(); !status) return status.error();
   return count;
+}
+
+Result<std::vector<AsideRow>> Outbox::read_aside(const View& view, Incarnation incarnation, Seq after,
+                                                 std::size_t most, std::size_t most_bytes) {
+  std::vector<AsideRow> rows;
+  std::size_t bytes = 0;
+  auto cursor = view.cursor(Family::kAside);
+  for (cursor->seek(aside_key(incarnation, after.next()));
+       cursor->valid() && rows.size() < most && bytes < most_bytes; cursor->next()) {
+    AsideRow row = row_of(cursor->key());
+    if (row.seq.value == 0) continue;
+    row.bytes = std::string(cursor->value());
+    bytes += row.bytes.size();
+    rows.push_back(std::move(row));
+  }
+  if (auto status = cursor->status(); !status) return status.error();
+  return rows;
+}
+
+void Outbox::set_void_start(Draft& draft, Incarnation incarnation, const VoidStart& start) {
+  draft.put(Family::kAside, aside_key(incarnation, {}),
+            Writer().u8(1).u64(start.from.value).u64(start.seen_own.value).take());
+}
+
+Result<std::optional<VoidStart>> Outbox::void_start(const View& view, Incarnation incarnation) {
+  auto row = view.get(Family::kAside, aside_key(incarnation, {}));
+  if (!row) return row.error();
+  if (!*row) return std::optional<VoidStart>();
+  Reader in(**row);
+  bool known = in.u8() == 1;
+  VoidStart start{{in.u64()}, {in.u64()}};
+  if (!known || !in.done())
+    return corrupt("The row that says where void commits begin cannot be read. Look at the disk.");
+  return std::optional(start);
 }
 
 }  // namespace refrain::store

@@ -18,6 +18,21 @@ struct OutboxRow {
   std::string bytes;
 };
 
+/// A commit that is void, in the bytes in which it was written.
+struct AsideRow {
+  Incarnation incarnation;
+  Seq seq;
+  std::string bytes;
+};
+
+/// From where on an incarnation's commits are void, and the newest own commit that their writer had seen
+/// before them.
+struct VoidStart {
+  Seq from;
+  Hlc seen_own;
+  bool operator==(const VoidStart&) const = default;
+};
+
 /// Family `outbox`: seq big-endian -> bytes. One thread. Counts are kept beside the draft: restore them with
 /// the books when a batch is not written.
 class Outbox {
@@ -48,6 +63,13 @@ class Outbox {
   /// Commits that are void, kept for export.
   static void keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes);
   static Result<std::uint64_t> count_aside(const View& view);
+  /// In order of incarnation and seq, behind the given one. `most_bytes` is passed by at most one row.
+  static Result<std::vector<AsideRow>> read_aside(const View& view, Incarnation incarnation, Seq after,
+                                                  std::size_t most, std::size_t most_bytes);
+  /// Kept beside the void commits, in the place of a seq 0.
+  static void set_void_start(Draft& draft, Incarnation incarnation, const VoidStart& start);
+  /// nullopt when it is not known.
+  static Result<std::optional<VoidStart>> void_start(const View& view, Incarnation incarnation);
   static Result<bool> is_aside(const View& view, const CommitId& commit);
 
  private:

@@ -9,6 +9,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -353,6 +354,7 @@ class RealRocksEngine final : public RocksEngine {
   }
   std::unique_ptr<Cursor> cursor(Family family) const override { return database_->cursor({}, family); }
   std::unique_ptr<View> snapshot() const override { return std::make_unique<RocksView>(*database_); }
+  std::unique_ptr<BulkLoad> bulk_load() override;
   Result<void> write(const Batch& batch, Durability durability) override;
   Result<void> checkpoint(const std::string& directory) override;
   EngineStats stats() const override;
@@ -360,6 +362,7 @@ class RealRocksEngine final : public RocksEngine {
   Result<void> compact() override;
 
  private:
+  class Load;
   std::uint64_t reserve_of(const DiskSpace& space) const {
     return std::min(wanted_reserve_bytes_, space.total_bytes / 10);
   }
@@ -371,6 +374,7 @@ class RealRocksEngine final : public RocksEngine {
   std::shared_ptr<const std::atomic<bool>> abandoned_;
   std::uint64_t wanted_reserve_bytes_;
   std::atomic<bool> broken_{false};  // a write's fate is unknown
+  std::atomic<std::uint64_t> loads_{0};
 };
 
 /// A clean stop: the memtables go to tables, so that the next start replays nothing and can tell whether it
@@ -446,6 +450,90 @@ Result<void> RealRocksEngine::write(const Batch& batch, Durability durability) {
   return {};
 }
 
+constexpr std::string_view kLoading = "loading-";  // a name of which RocksDB knows nothing
+
+/// Tables written beside the log and taken in together. What is left of a crash goes with the next open.
+class RealRocksEngine::Load final : public BulkLoad {
+ public:
+  explicit Load(RealRocksEngine& engine) : engine_(engine) {}
+  ~Load() override {
+    writer_.reset();
+    rocksdb::Env* env = engine_.database_->db->GetEnv();
+    for (const auto& paths : paths_) {
+      for (const std::string& path : paths) (void)env->DeleteFile(path);
+    }
+  }
+
+  Result<void> add(Family family, std::string_view key, std::string_view value) override {
+    if (auto next = order_.take(family, key); !next) return next;
+    if (writer_ && (family != family_ || writer_->FileSize() >= kTableBytes)) {
+      if (auto ended = end_table(); !ended) return ended;
+    }
+    if (!writer_) {
+      if (auto begun = begin_table(family); !begun) return begun;
+    }
+    return checked(writer_->Put(slice(key), slice(value)));
+  }
+
+  Result<void> finish() override {
+    if (auto ended = end_table(); !ended) return ended;
+    std::vector<rocksdb::IngestExternalFileArg> all;
+    for (std::size_t i = 0; i < kFamilies; ++i) {
+      if (paths_[i].empty()) continue;
+      rocksdb::IngestExternalFileArg& one = all.emplace_back();
+      one.column_family = engine_.database_->handle(static_cast<Family>(i));
+      one.external_files = paths_[i];
+      one.options.move_files = true;
+      one.options.write_global_seqno = false;
+    }
+    if (all.empty()) return {};
+    Status status = engine_.database_->db->IngestExternalFiles(all);
+    if (!status.ok()) return engine_.failed(status);
+    return {};
+  }
+
+ private:
+  static constexpr std::uint64_t kTableBytes = 32 << 20;
+
+  Result<void> begin_table(Family family) {
+    if (auto room = engine_.room_for(kTableBytes); !room) return room;
+    const Database& database = *engine_.database_;
+    family_ = family;
+    writer_ = std::make_unique<rocksdb::SstFileWriter>(
+        rocksdb::EnvOptions(database.db->GetDBOptions()), database.db->GetOptions(database.handle(family)),
+        database.handle(family), false);  // what was just written is read soon: it stays in the page cache
+    std::string path =
+        database.directory + "/" + std::string(kLoading) + std::to_string(engine_.loads_.fetch_add(1));
+    if (auto opened = checked(writer_->Open(path)); !opened) return opened;
+    paths_[static_cast<std::size_t>(family)].push_back(path);
+    return {};
+  }
+  Result<void> end_table() {
+    if (!writer_) return {};
+    Status status = writer_->Finish();
+    writer_.reset();
+    return checked(status);
+  }
+  /// None of it is in the store yet.
+  Result<void> checked(const Status& status) {
+    if (status.ok()) return {};
+    const std::string& directory = engine_.database_->directory;
+    if (disk_is_full(status)) return disk_full(directory, status.ToString());
+    return unavailable("store_failed", "A table in " + directory + " cannot be written: " +
+                                           status.ToString() + ". Look at the disk.");
+  }
+
+  RealRocksEngine& engine_;
+  RowOrder order_;
+  Family family_ = Family::kDefault;
+  std::unique_ptr<rocksdb::SstFileWriter> writer_;
+  std::array<std::vector<std::string>, kFamilies> paths_;
+};
+
+std::unique_ptr<BulkLoad> RealRocksEngine::bulk_load() {
+  return std::make_unique<Load>(*this);
+}
+
 Result<void> RealRocksEngine::checkpoint(const std::string& directory) {
   rocksdb::Checkpoint* made = nullptr;
   Status status = rocksdb::Checkpoint::Create(database_->db.get(), &made);
@@ -477,6 +565,14 @@ EngineStats RealRocksEngine::stats() const {
     }
     return static_cast<double>(total);
   };
+  for (std::size_t i = 0; i < kFamilies; ++i) {
+    std::uint64_t value = 0;
+    Family family = static_cast<Family>(i);
+    bool counts = family != Family::kOutbox && family != Family::kAside;
+    if (counts && const_cast<rocksdb::DB&>(db).GetIntProperty(
+                      database_->handle(family), rocksdb::DB::Properties::kEstimateNumKeys, &value))
+      stats.rows += value;
+  }
   auto whole = [&](const char* property) {
     std::uint64_t value = 0;
     const_cast<rocksdb::DB&>(db).GetIntProperty(database_->handle(Family::kDefault), property, &value);
@@ -584,6 +680,16 @@ Result<void> check_clean_stop(const Database& database) {
   return remove_clean_stop(database.directory);
 }
 
+/// Of bulk loads that a crash ended.
+void remove_loads(const std::string& directory) {
+  std::error_code ignored;  // they only take room
+  std::vector<std::filesystem::path> left;
+  for (const auto& file : std::filesystem::directory_iterator(directory, ignored)) {
+    if (file.path().filename().string().starts_with(kLoading)) left.push_back(file.path());
+  }
+  for (const auto& path : left) std::filesystem::remove(path, ignored);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const std::string& directory,
@@ -594,6 +700,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const std::string& direct
   if (error)
     return unavailable("store_failed",
                        "Cannot make the directory " + directory + ": " + error.message() + ".");
+  remove_loads(directory);
   if (auto room = room_to_open(directory); !room) return room.error();
   if (auto mended = mend_logs(directory); !mended) return mended.error();
   auto database = std::make_unique<Database>();

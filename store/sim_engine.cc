@@ -237,21 +237,64 @@ std::unique_ptr<View> SimEngine::snapshot() const {
   return std::make_unique<SimView>(std::make_shared<SimReader>(state_, life_));
 }
 
-Result<void> SimEngine::write(const Batch& batch, Durability durability) {
-  std::lock_guard lock(state_->mutex);
+/// Why nothing can be written now; counts the write that is not refused. Under the state's mutex.
+Result<void> SimEngine::refused_write() {
   if (state_->life != life_) return Error{Code::kUnknown, "write_uncertain", dead().detail};
   if (state_->broken) return unavailable("store_failed", "An earlier write failed. Open the store again.");
-  std::optional<SimFault> fault = std::exchange(state_->next_fault, std::nullopt);
-  if (state_->disk_full || fault == SimFault::kDiskFull)
-    return unavailable("disk_full", "The disk is full. Make room on it.");
-  if (fault == SimFault::kWriteFails) return unavailable("store_failed", "The disk refused the write.");
+  bool full = state_->disk_full || state_->next_fault == SimFault::kDiskFull;
+  bool fails = state_->next_fault == SimFault::kWriteFails;
+  if (full || fails) state_->next_fault.reset();
+  if (full) return unavailable("disk_full", "The disk is full. Make room on it.");
+  if (fails) return unavailable("store_failed", "The disk refused the write.");
   state_->writes += 1;
+  return {};
+}
+
+Result<void> SimEngine::write(const Batch& batch, Durability durability) {
+  std::lock_guard lock(state_->mutex);
+  if (auto refused = refused_write(); !refused) return refused;
+  std::optional<SimFault> fault = std::exchange(state_->next_fault, std::nullopt);
   if (fault == SimFault::kSyncFails) {
     state_->torn = batch;
     state_->broken = true;
     return uncertain();
   }
   state_->apply(batch, durability == Durability::kBuffered);
+  return {};
+}
+
+/// As tables that come in whole beside the log: they are seen and durable at once, also before buffered
+/// writes that came first.
+class SimEngine::Load final : public BulkLoad {
+ public:
+  explicit Load(SimEngine& engine) : engine_(engine) {}
+  Result<void> add(Family family, std::string_view key, std::string_view value) override {
+    if (auto next = order_.take(family, key); !next) return next;
+    rows_.put(family, std::string(key), std::string(value));
+    return {};
+  }
+  Result<void> finish() override { return engine_.take_in(rows_); }
+
+ private:
+  SimEngine& engine_;
+  RowOrder order_;
+  Batch rows_;
+};
+
+std::unique_ptr<BulkLoad> SimEngine::bulk_load() {
+  return std::make_unique<Load>(*this);
+}
+
+Result<void> SimEngine::take_in(const Batch& rows) {
+  std::lock_guard lock(state_->mutex);
+  if (auto refused = refused_write(); !refused) return refused;
+  if (std::exchange(state_->next_fault, std::nullopt) == SimFault::kSyncFails) {
+    state_->torn = rows;
+    state_->broken = true;
+    return uncertain();
+  }
+  state_->version += 1;
+  for (const Batch::Change& row : rows.changes()) state_->set(row.family, row.key, row.value);
   return {};
 }
 

@@ -75,6 +75,7 @@ class SimEngine final : public Engine {
   Result<std::optional<std::string>> get(Family family, std::string_view key) const override;
   std::unique_ptr<Cursor> cursor(Family family) const override;
   Result<void> write(const Batch& batch, Durability durability) override;
+  std::unique_ptr<BulkLoad> bulk_load() override;
   std::unique_ptr<View> snapshot() const override;
   Result<void> checkpoint(
       const std::string& directory) override;  // into the disk's named copies; see open_checkpoint
@@ -86,6 +87,9 @@ class SimEngine final : public Engine {
  private:
   SimEngine(std::shared_ptr<SimDiskState> state, std::uint64_t life)
       : state_(std::move(state)), life_(life) {}
+  class Load;
+  Result<void> refused_write();
+  Result<void> take_in(const Batch& rows);
   std::shared_ptr<SimDiskState> state_;
   std::uint64_t life_;
 };

@@ -250,10 +250,14 @@ Result<void> SnapshotLoader::take_rows(std::string_view body) {
       return damaged("it holds a row that is no snapshot's");
     totals_.rows += 1;
     totals_.bytes += key.size() + value.size();
-    batch.put(*family, std::string(key), std::string(value));
+    if (*family == Family::kDefault) {
+      batch.put(*family, std::string(key), std::string(value));
+    } else if (auto added = load_->add(*family, key, value); !added) {
+      return added.error().code == Code::kInvalid ? damaged("its rows are out of order") : added.error();
+    }
   }
   if (!in.done()) return damaged("a row cannot be read");
-  return engine_.write(batch, Durability::kBuffered);
+  return batch.empty() ? Result<void>() : engine_.write(batch, Durability::kBuffered);
 }
 
 Result<void> SnapshotLoader::take_end(std::string_view body) {
@@ -268,6 +272,7 @@ Result<void> SnapshotLoader::take_end(std::string_view body) {
 Result<void> SnapshotLoader::finish() {
   if (!complete_ || broken_ || !pending_.empty())
     return invalid("invalid", "The snapshot has not come whole.");
+  if (auto loaded = load_->finish(); !loaded) return loaded;
   identity_.installing = false;
   return write_identity(engine_, identity_);
 }

@@ -83,7 +83,8 @@ class SnapshotLoader {
   /// Whether the snapshot is the one that was asked for; its error is feed()'s, before any row came in.
   using Accept = std::function<Result<void>(const SnapshotHeader&)>;
 
-  /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity).
+  /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity and
+  /// void commits).
   static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity, Accept accept = {});
 
   /// Any piece of the stream, in order. kCorrupt for damage or what does not belong in (newer_format: made by
@@ -100,12 +101,16 @@ class SnapshotLoader {
 
  private:
   SnapshotLoader(Engine& engine, Identity identity, Accept accept)
-      : engine_(engine), identity_(std::move(identity)), accept_(std::move(accept)) {}
+      : engine_(engine),
+        load_(engine.bulk_load()),
+        identity_(std::move(identity)),
+        accept_(std::move(accept)) {}
   Result<void> take_block(std::string_view body);
   Result<void> take_header(std::string_view body);
   Result<void> take_rows(std::string_view body);
   Result<void> take_end(std::string_view body);
   Engine& engine_;
+  std::unique_ptr<BulkLoad> load_;  // of all rows but those of family default, where the identity stands
   Identity identity_;
   Accept accept_;
   std::string pending_;  // bytes of a block that is not whole yet

@@ -219,6 +219,54 @@ TEST_P(EngineContract, ACheckpointOverAnExistingCopyIsRefused) {
   EXPECT_EQ(again.error().code, Code::kInvalid);
 }
 
+TEST_P(EngineContract, ManyRowsComeInAtOnceInOrderAndAreDurableWithTheNextSyncedWrite) {
+  auto load = engine().bulk_load();
+  std::vector<std::pair<Family, std::string>> rows;
+  for (Family family : {Family::kKv, Family::kRequests, Family::kDuplicates}) {
+    for (int i = 1000; i < 3000; ++i) rows.emplace_back(family, std::to_string(i));
+  }
+  for (const auto& [family, key] : rows) ASSERT_TRUE(load->add(family, key, std::string(100, key.back())));
+  ASSERT_TRUE(load->finish());
+  load.reset();
+  for (const auto& [family, key] : rows) EXPECT_EQ(*engine().get(family, key), std::string(100, key.back()));
+  EXPECT_EQ(*engine().get(Family::kOpen, "1000"), std::nullopt);
+  Batch over;
+  over.put(Family::kKv, "1000", "newer");
+  over.remove(Family::kKv, "1001");
+  ASSERT_TRUE(engine().write(over, Durability::kSynced));
+  world().crash();
+  EXPECT_EQ(*engine().get(Family::kKv, "1000"), "newer");
+  EXPECT_EQ(*engine().get(Family::kKv, "1001"), std::nullopt);
+  EXPECT_EQ(*engine().get(Family::kDuplicates, "2999"), std::string(100, '9'));
+  world().reopen();
+  EXPECT_EQ(*engine().get(Family::kDuplicates, "2999"), std::string(100, '9'));
+}
+
+TEST_P(EngineContract, RowsThatAreNotInOrderDoNotComeInAtOnce) {
+  auto load = engine().bulk_load();
+  ASSERT_TRUE(load->add(Family::kRequests, "b", "v"));
+  for (const auto& [family, key] : std::vector<std::pair<Family, std::string>>{
+           {Family::kRequests, "b"}, {Family::kRequests, "a"}, {Family::kKv, "c"}}) {
+    auto refused = load->add(family, key, "v");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::kInvalid);
+  }
+}
+
+TEST_P(EngineContract, ALoadThatWasDroppedIsNotSeenAndAnotherOneCan) {
+  {
+    auto load = engine().bulk_load();
+    ASSERT_TRUE(load->add(Family::kKv, "a", "dropped"));
+  }
+  EXPECT_EQ(*engine().get(Family::kKv, "a"), std::nullopt);
+  auto empty = engine().bulk_load();
+  EXPECT_TRUE(empty->finish());
+  auto load = engine().bulk_load();
+  ASSERT_TRUE(load->add(Family::kKv, "a", "kept"));
+  ASSERT_TRUE(load->finish());
+  EXPECT_EQ(*engine().get(Family::kKv, "a"), "kept");
+}
+
 TEST_P(EngineContract, StatsKnowTheDisk) {
   put(Family::kKv, "a", std::string(10'000, 'x'));
   EngineStats stats = engine().stats();

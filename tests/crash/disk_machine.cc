@@ -52,6 +52,7 @@ class OverlookedEngine final : public store::Engine {
     if (!free_threads_) disk_.run_jobs();
     return written;
   }
+  std::unique_ptr<store::BulkLoad> bulk_load() override { return engine_->bulk_load(); }
   std::unique_ptr<store::View> snapshot() const override { return engine_->snapshot(); }
   Result<void> checkpoint(const std::string& directory) override { return engine_->checkpoint(directory); }
   store::EngineStats stats() const override { return engine_->stats(); }

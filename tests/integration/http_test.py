@@ -606,10 +606,6 @@ class Operators(OneNode):
         self.ask("POST", f"/v1/conflicts/{'0' * 32}/resolve", {"choice": "winner"}, status=404, code="not_found")
         self.ask("POST", f"/v1/conflicts/{'0' * 32}/resolve", {"choice": "x"}, status=400, code="invalid")
 
-    def test_routes_of_later_versions(self):
-        for method, path in (("GET", "/v1/events/export"),):
-            self.ask(method, path, status=501, code="not_in_this_version")
-
     def test_a_node_without_brokers_has_no_members_to_order_about(self):
         for order in ("evict", "leave", "rejoin"):
             self.ask("POST", f"/v1/members/us/{order}", status=400, code="invalid")

@@ -69,7 +69,7 @@ class SnapshotCall final : public replication::SnapshotStream {
     Machine* machine = reach_(address_);
     if (machine == nullptr) return nobody();
     if (!source_) {
-      auto opened = machine->node().snapshot();
+      auto opened = machine->node().snapshot("a joiner");
       if (!opened) return opened.error();
       source_ = std::move(*opened);
       life_ = machine->life();

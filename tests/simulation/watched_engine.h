@@ -27,6 +27,7 @@ class WatchedEngine final : public store::Engine {
     watcher_(batch, durability, written, *engine_);
     return written;
   }
+  std::unique_ptr<store::BulkLoad> bulk_load() override { return engine_->bulk_load(); }
   std::unique_ptr<store::View> snapshot() const override { return engine_->snapshot(); }
   Result<void> checkpoint(const std::string& directory) override { return engine_->checkpoint(directory); }
   store::EngineStats stats() const override { return engine_->stats(); }

@@ -243,6 +243,148 @@ TEST(RequestBegin, EveryOtherAnswerHasItsExitCode) {
   }
 }
 
+TEST(EventsExport, PrintsOneLineACommitPageByPage) {
+  FakeWorld world;
+  world.answers("GET /v1/events/export", 200,
+                R"({"items":[{"commit":"a"},{"commit":"b"}],"after":"eu.1f.7"})");
+  world.answers("GET /v1/events/export?after=eu.1f.7", 200, R"({"items":[{"commit":"c"}],"after":null})");
+  EXPECT_EQ(world.run({"events", "export"}).out,
+            "{\"commit\":\"a\"}\n{\"commit\":\"b\"}\n{\"commit\":\"c\"}\n");
+}
+
+std::string void_line(int seq, const std::string& operations) {
+  return R"({"commit":"eu.000000000000001f.)" + std::to_string(seq) +
+         R"(","at":null,"version":null,"operations":[)" + operations + "]}\n";
+}
+std::string void_put(const std::string& key, const std::string& value) {
+  return R"({"kind":"put","ns":"shop","key":")" + key + R"(","value":")" + value +
+         R"(","expires_at":null,"seen":{"us":"0000000000000040"}})";
+}
+
+TEST(EventsImport, KeepsToWhatTheWriterHadSeenAndToWhatItWroteItself) {
+  FakeWorld world;
+  world.answers("POST /v1/commit", 200,
+                R"({"commit":"us.2.9","version":"0000000000000099-us","state":"pending"})");
+  Ran result = world.run(
+      {"events", "import", "-"},
+      void_line(7, void_put("k", "1")) + "\n" +
+          void_line(8, void_put("k", "2") + R"(,{"kind":"delete","ns":"shop","key":"j","seen":{}})"));
+  EXPECT_EQ(result.exit, 0) << result.err;
+  ASSERT_EQ(world.calls.size(), 2u);
+  EXPECT_EQ(world.calls[0].headers[0], "Idempotency-Key: void:eu.000000000000001f.7");
+  EXPECT_EQ(
+      world.calls[0].body,
+      R"({"operations":[{"put":{"ns":"shop","key":"k","if_seen":{"us":"0000000000000040"},"value":"1"}}]})");
+  EXPECT_EQ(
+      world.calls[1].body,
+      R"({"operations":[{"put":{"ns":"shop","key":"k","if_seen":{"us":"0000000000000099"},"value":"2"}},{"delete":{"ns":"shop","key":"j","if_seen":{}}}]})");
+  EXPECT_EQ(result.out,
+            "VOID COMMIT\tRESULT\tNEW COMMIT\tNOTE\neu.000000000000001f.7\timported\tus.2.9\t\n"
+            "eu.000000000000001f.8\timported\tus.2.9\t\n");
+  (void)world.run({"events", "import", "-", "--overwrite"}, void_line(7, void_put("k", "1")));
+  EXPECT_EQ(world.calls[0].body, R"({"operations":[{"put":{"ns":"shop","key":"k","value":"1"}}]})");
+}
+
+TEST(EventsImport, SkipsWhatHasMovedOnAndSaysWhere) {
+  FakeWorld world;
+  world.answers("POST /v1/commit", 412, R"({"code":"version_mismatch","detail":"shop/k has moved on"})");
+  world.answers("POST /v1/commit", 200, R"({"commit":"us.2.9","version":"0000000000000099-us"})",
+                {{"idempotent-replayed", "true"}});
+  world.answers("POST /v1/commit", 422, R"({"code":"fingerprint_mismatch","detail":"another"})");
+  Ran result = world.run(
+      {"events", "import", "-"},
+      void_line(7, void_put("k", "1")) + void_line(8, void_put("l", "2")) + void_line(9, void_put("m", "3")));
+  EXPECT_EQ(result.exit, 4);
+  EXPECT_THAT(result.out, HasSubstr("001f.7\tskipped\t\tshop/k has moved on\n"));
+  EXPECT_THAT(result.out, HasSubstr("001f.8\timported before\tus.2.9\t\n"));
+  EXPECT_THAT(result.out, HasSubstr("001f.9\timported before\t"));
+  EXPECT_THAT(result.err, HasSubstr("0 imported, 2 imported before, 1 skipped, 0 bad lines"));
+}
+
+TEST(EventsImport, NamesTheLineThatIsGarbageAndWritesNothingOfIt) {
+  FakeWorld world;
+  world.answers("POST /v1/commit", 200, R"({"commit":"us.2.9","version":"0000000000000099-us"})");
+  const std::string good = void_put("k", "1");
+  for (const std::string& bad :
+       {std::string("garbage\n"), std::string("{}\n"),
+        std::string("{\"commit\":\"eu.5\",\"operations\":[]}\n"), std::string("[1]\n"),
+        void_line(3, good + R"(,{"kind":"increment","ns":"shop","key":"k"})"),
+        void_line(3, R"({"kind":"put","ns":"shop","key":"k","seen":{}})"), void_line(3, "7"),
+        void_line(3, R"({"kind":"put","ns":"shop","key":"k","value":"v","expires_at":"soon","seen":{}})")}) {
+    Ran result = world.run({"events", "import", "-"}, void_line(7, good) + bad + void_line(8, good));
+    EXPECT_EQ(result.exit, 1) << bad;
+    EXPECT_EQ(world.calls.size(), 2u) << bad;
+    EXPECT_THAT(result.err, HasSubstr("-:2: ")) << bad;
+    EXPECT_THAT(result.err, HasSubstr("nothing of this line was written")) << bad;
+  }
+  world.answers("POST /v1/commit", 400, R"({"code":"invalid","detail":"no key"})");
+  EXPECT_EQ(world.run({"events", "import", "-"}, void_line(1, good)).exit, 0);
+  EXPECT_THAT(world.run({"events", "import", "-"}, void_line(1, good)).err, HasSubstr("-:1: no key"));
+}
+
+TEST(EventsImport, LeavesClaimsAndOutcomesAndSaysSo) {
+  FakeWorld world;
+  world.answers("POST /v1/commit", 200, R"({"commit":"us.2.9","version":"0000000000000099-us"})");
+  const std::string outcome = R"({"kind":"outcome","ns":"payments","key":"order-4"},)";
+  const std::string own_key = R"({"kind":"outcome","ns":"_http-shop","key":"x"},)";
+  Ran result =
+      world.run({"events", "import", "-"},
+                void_line(1, R"({"kind":"claim","ns":"payments","key":"order-4"})") +
+                    void_line(2, outcome + void_put("k", "1")) + void_line(3, own_key + void_put("k", "1")));
+  EXPECT_EQ(result.exit, 4);
+  EXPECT_EQ(world.calls.size(), 1u);
+  EXPECT_THAT(result.out, HasSubstr("001f.1\tskipped\t\tnot importable: claim payments/order-4\n"));
+  EXPECT_THAT(result.out, HasSubstr("001f.2\tskipped\t\tit holds the effects of outcome payments/order-4"));
+  EXPECT_THAT(result.out, HasSubstr("001f.3\timported\tus.2.9\t\n"));
+  EXPECT_EQ(
+      world.run({"events", "import", "-", "--effects"}, void_line(2, outcome + void_put("k", "1"))).exit, 0);
+}
+
+TEST(EventsImport, AValueWhoseTimeIsOverBecomesADelete) {
+  FakeWorld world;
+  world.answers("POST /v1/commit", 200, R"({"commit":"us.2.9","version":"0000000000000099-us"})");
+  auto line = [](const std::string& until) {
+    return void_line(
+        1, R"({"kind":"put","ns":"shop","key":"k","value":"v","expires_at":")" + until + R"(","seen":{}})");
+  };
+  (void)world.run({"events", "import", "-"}, line("2020-01-01T00:00:00.000Z"));
+  EXPECT_EQ(world.calls[0].body, R"({"operations":[{"delete":{"ns":"shop","key":"k","if_seen":{}}}]})");
+  (void)world.run({"events", "import", "-"}, line("2999-01-01T00:00:00.000Z"));
+  EXPECT_THAT(world.calls[0].body, HasSubstr(R"("value":"v")"));
+  EXPECT_THAT(world.calls[0].body, HasSubstr(R"("ttl":")"));
+}
+
+TEST(EventsImport, StopsWhenTheNodeCannotBeReachedOrRefuses) {
+  FakeWorld world;
+  EXPECT_EQ(world.run({"events", "import", "-"}, void_line(1, void_put("k", "1"))).exit, 3);
+  world.answers("POST /v1/commit", 503, R"({"code":"rolled_back","detail":"older"})");
+  Ran result = world.run({"events", "import", "-"},
+                         void_line(1, void_put("k", "1")) + void_line(2, void_put("k", "1")));
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_EQ(world.calls.size(), 1u);
+}
+
+TEST(Backup, SaysWhatWasMade) {
+  FakeWorld world;
+  world.answers(
+      "POST /v1/backup", 200,
+      R"({"directory":"/b","node":"eu","cluster":"shop","at":"2023-11-14T22:13:20.000Z","bytes":2048})");
+  Ran result = world.run({"backup", "/b"});
+  EXPECT_EQ(world.calls[0].body, R"({"directory":"/b"})");
+  EXPECT_THAT(result.out, HasSubstr("/b\teu\tshop\t2023-11-14T22:13:20.000Z\t2.0 KiB\n"));
+}
+
+TEST(Restore, WithoutFoundSaysThatAMemberStartsEmpty) {
+  FakeWorld world;
+  Ran result = world.run({"restore", "--from", "/nowhere", "--data-dir", "/nowhere/data"});
+  EXPECT_EQ(result.exit, 2);
+  EXPECT_THAT(result.err, HasSubstr("empty directory"));
+  result = world.run({"restore", "--from", "/nowhere", "--data-dir", "/nowhere/data", "--found"});
+  EXPECT_EQ(result.exit, 4);
+  EXPECT_THAT(result.err, HasSubstr("is no backup"));
+  EXPECT_EQ(world.run({"restore", "--from", "/b", "--data-dir", "/d", "--cluster", "A"}).exit, 2);
+}
+
 TEST(RequestComplete, SendsTheResponseAndTheOperations) {
   FakeWorld world;
   world.answers("POST /v1/requests/payments/o-1/complete?ack=log", 200,

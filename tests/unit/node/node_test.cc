@@ -324,7 +324,8 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
   engine->reset();
   ASSERT_TRUE(world["eu"].start());
   ASSERT_TRUE(world.until([&] { return world.ready("eu"); }));
-  ASSERT_TRUE(world.put("eu", "k", "new", {Ack::Kind::kAll, "", 20'000ms}));
+  auto newer = world.put("eu", "k", "new", {Ack::Kind::kAll, "", 20'000ms});
+  ASSERT_TRUE(newer);
   world["eu"].power_cut(0);
   world["eu"].disk() = std::move(*copy);
   ASSERT_TRUE(world["eu"].start());
@@ -339,6 +340,13 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
   EXPECT_NE(world.get("eu", "k").substr(0, 5), "error") << "reads stay";
   EXPECT_EQ(world.get("us", "k"), "new");
   if (early) {
+    auto kept = world["eu"].node().void_commits({}, {}, 100);
+    ASSERT_TRUE(kept);
+    ASSERT_EQ(kept->items.size(), 1u) << "without ticks";
+    EXPECT_EQ(kept->items[0].commit.id(), early->commit);
+    EXPECT_LT(kept->items[0].seen_own, newer->version.hlc)
+        << "the version that was lost is not one it had seen";
+    EXPECT_GT(kept->items[0].seen_own, Hlc{});
     auto event = world.ask<EventReport>(
         [&](Done<EventReport> done) { world["eu"].node().event(early->commit, done); });
     ASSERT_TRUE(event);

@@ -6,6 +6,7 @@
 #include "node/mailbox.h"
 #include "node/session_waiters.h"
 #include "node/writes.h"
+#include "store/kv.h"
 #include "store/sim_engine.h"
 
 namespace refrain::node {
@@ -126,6 +127,36 @@ TEST(Writes, OneFailedConditionNamesItsOperation) {
   auto prepared = prepare_writes(draft, "eu", WallMs{0}, {put("a"), absent});
   ASSERT_TRUE(prepared);
   EXPECT_EQ(prepared->existed, (std::vector<bool>{false, false}));
+}
+
+TEST(Writes, OfWhoHadNotSeenTheKeysVersionAreRefusedAlsoWhenTheKeyIsDeleted) {
+  store::SimDisk disk;
+  auto engine = store::SimEngine::open(disk);
+  ASSERT_TRUE(engine);
+  store::Draft rows(**engine);
+  auto keep = [&](const std::string& key, bool deleted) {
+    store::KvRecord record;
+    record.version = {Hlc{70}, "us"};
+    record.deleted = deleted;
+    rows.put(store::Family::kKv, store::kv_key("ns", key), store::encode(record));
+  };
+  keep("there", false);
+  keep("deleted", true);
+  auto code = [&](const std::string& key, Vector seen) {
+    Write write = put(key);
+    write.condition.if_seen = std::move(seen);
+    auto prepared = prepare_writes(rows, "eu", WallMs{0}, {write});
+    return prepared ? std::string("ok") : prepared.error().slug;
+  };
+  for (const std::string key : {"there", "deleted"}) {
+    EXPECT_EQ(code(key, {}), "version_mismatch");
+    EXPECT_EQ(code(key, {{"us", Hlc{69}}}), "version_mismatch");
+    EXPECT_EQ(code(key, {{"ap", Hlc{99}}}), "version_mismatch");
+    EXPECT_EQ(code(key, {{"us", Hlc{70}}}), "ok");
+    EXPECT_EQ(code(key, {{"*", Hlc{70}}}), "ok");
+    EXPECT_EQ(code(key, {{"*", Hlc{69}}, {"us", Hlc{3}}}), "version_mismatch");
+  }
+  EXPECT_EQ(code("never there", {}), "ok");
 }
 
 }  // namespace

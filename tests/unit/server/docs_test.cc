@@ -159,14 +159,5 @@ TEST(Docs, EveryReferenceInOpenapiLeadsSomewhereAndEveryPartIsUsed) {
   }
 }
 
-TEST(Docs, RoutesOfThisVersionThatComeLaterHaveTheirFinalShape) {
-  for (const char* path : {"/v1/events/export"}) {
-    EXPECT_TRUE(document().at("paths").at(path).at("get").at("responses").as_object().contains("200"))
-        << path;
-    EXPECT_TRUE(document().at("paths").at(path).at("get").at("responses").as_object().contains("501"))
-        << path;
-  }
-}
-
 }  // namespace
 }  // namespace refrain::server

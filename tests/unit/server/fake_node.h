@@ -34,6 +34,7 @@ class FakeNode : public node::Api {
   std::vector<node::ConflictReport> known_conflicts;
   std::vector<node::EventReport> known_events;
   std::vector<node::DuplicateReport> known_duplicates;
+  std::vector<node::VoidCommit> known_void;
   std::vector<node::Check> known_checks;
   node::StatusReport known_status;
   node::MembersReport known_members;
@@ -49,6 +50,7 @@ class FakeNode : public node::Api {
   node::MemberOrder order;                                                              // the newest
   node::MemberChange change;                                                            // what came of it
   bool timed_out = false;
+  std::vector<std::string> backups;
   std::uint64_t next_hlc = 100;
 
   void change_member(node::MemberOrder taken, node::Done<node::MemberChange> done) override {
@@ -171,6 +173,13 @@ class FakeNode : public node::Api {
     return page;
   }
   Result<std::optional<node::ConflictReport>> conflict(const std::string&) override { return known_conflict; }
+  Result<node::Page<node::VoidCommit>> void_commits(Incarnation, Seq after, std::size_t limit) override {
+    node::Page<node::VoidCommit> page;
+    for (const auto& found : known_void) {
+      if (found.commit.seq > after && page.items.size() < limit) page.items.push_back(found);
+    }
+    return page;
+  }
   Vector applied() override { return known_applied; }
   Vector seen() override { return known_applied; }
   void status(node::Done<node::StatusReport> done) override {
@@ -199,7 +208,8 @@ class FakeNode : public node::Api {
     std::lock_guard lock(mutex);
     return known_checks;
   }
-  Result<std::unique_ptr<node::SnapshotSource>> snapshot() override {
+  Result<std::unique_ptr<node::SnapshotSource>> snapshot(const std::string& whom) override {
+    known_status.snapshots.push_back({whom, 0, 0, 0});
     return Result<std::unique_ptr<node::SnapshotSource>>(
         std::make_unique<Blocks>(snapshot_blocks, snapshots));
   }
@@ -217,6 +227,12 @@ class FakeNode : public node::Api {
   }
   void correct_digest(std::shared_ptr<const node::DigestCounting>, node::Done<std::uint64_t> done) override {
     later([done] { done(std::uint64_t{3}); });
+  }
+  Result<node::BackupReport> backup(const std::string& directory) override {
+    std::lock_guard lock(mutex);
+    backups.push_back(directory);
+    if (write_error) return *write_error;
+    return node::BackupReport{directory, "eu", "shop", WallMs{1'700'000'000'000}, 4096};
   }
   const node::Limits& limits() const override { return known_limits; }
 
@@ -251,6 +267,7 @@ class FakeNode : public node::Api {
       ++*there_;
     }
     ~Blocks() override { --*there_; }
+    std::uint64_t expected_rows() const override { return 77; }
     Result<State> next(std::string& block) override {
       if (at_ == blocks_.size()) return State::kEnd;
       const auto& one = blocks_[at_++];

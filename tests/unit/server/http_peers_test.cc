@@ -48,7 +48,7 @@ TEST(HttpPeers, ReadWhatAnotherNodeSaysOfItsMembership) {
     report.log.push_back(
         {n, hex_encode(as_bytes(sha256(std::to_string(n)))), "{\"n\": " + std::to_string(n) + "}"});
   }
-  HttpPeers peers;
+  HttpPeers peers("us");
   const auto members = wait_for(*peers.members(address_of(served) + "/"));
   ASSERT_TRUE(members) << members.error().detail;
   EXPECT_EQ(members->node, "us");
@@ -73,7 +73,7 @@ TEST(HttpPeers, AnswersThatNoNodeGivesAreRefused) {
 }
 
 TEST(HttpPeers, ANodeThatIsNotThereOrRefusesIsUnavailableWithTheReason) {
-  HttpPeers peers;
+  HttpPeers peers("us");
   std::uint16_t port = 0;
   {
     Served gone;
@@ -96,7 +96,7 @@ TEST(HttpPeers, ASnapshotComesWholeThroughAReaderThatIsSlow) {
     served.node.snapshot_blocks.push_back(std::string(200'000, static_cast<char>('a' + i % 26)));
     expected += served.node.snapshot_blocks.back();
   }
-  HttpPeers peers;
+  HttpPeers peers("us");
   auto stream = peers.snapshot(address_of(served));
   std::string all, block;
   std::size_t largest = 0;
@@ -111,13 +111,16 @@ TEST(HttpPeers, ASnapshotComesWholeThroughAReaderThatIsSlow) {
     EXPECT_FALSE(wait_for(*peers.members(address_of(served))));
   }
   EXPECT_EQ(all, expected);
+  EXPECT_EQ(stream->expected_rows(), 77u) << "as the source says";
+  ASSERT_EQ(served.node.known_status.snapshots.size(), 1u);
+  EXPECT_EQ(served.node.known_status.snapshots[0].to, "us") << "who it is for";
   EXPECT_LE(largest, 4U * 1024 * 1024);
 }
 
 TEST(HttpPeers, ASnapshotThatIsCutOffIsAnErrorAndNeverAnEnd) {
   Served served;
   served.node.snapshot_blocks = {"first", "second", "fail"};
-  HttpPeers peers;
+  HttpPeers peers("us");
   const auto cut = read_all(*peers.snapshot(address_of(served)));
   ASSERT_FALSE(cut);
   EXPECT_EQ(cut.error().code, Code::kUnavailable);
@@ -128,7 +131,7 @@ TEST(HttpPeers, WhatWasGivenOutMayOutliveThePeersAndMayBeDroppedHalfway) {
   for (int i = 0; i < 300; ++i) served.node.snapshot_blocks.push_back(std::string(100'000, 'x'));
   std::unique_ptr<replication::SnapshotStream> kept;
   {
-    HttpPeers peers;
+    HttpPeers peers("us");
     kept = peers.snapshot(address_of(served));
     peers.snapshot(address_of(served)).reset();
   }

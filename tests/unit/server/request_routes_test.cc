@@ -388,9 +388,74 @@ TEST(RequestRoutes, AnEventWhoseBytesAreGoneHasNullForWhatOnlyTheySaid) {
               HasSubstr(R"("at":"2023-11-14T22:13:20.000Z","bytes":99)"));
 }
 
-TEST(RequestRoutes, RoutesOfLaterVersionsSaySo) {
+TEST(RequestRoutes, VoidCommitsAreShownWithAllThatItTakesToMakeThemAgain) {
   Served served;
-  EXPECT_EQ(code_of(served.ask("GET", "/v1/events/export")), "not_in_this_version");
+  node::VoidCommit found;
+  found.commit.node = "eu";
+  found.commit.incarnation = {0x1f};
+  found.commit.hlc = Hlc::of(WallMs{1'700'000'000'000});
+  found.commit.floor = {0x30};
+  found.seen_own = {0x50};
+  found.commit.operations = {
+      store::Put{"shop", "k", "\xff", WallMs{1'700'000'000'001}, {{"us", Hlc{0x40}}}},
+      store::Delete{"shop", "gone", {}},
+      store::ClaimOp{"payments", "order-4", "eu", {}},
+  };
+  for (std::uint64_t seq : {7, 8}) {
+    found.commit.seq = {seq};
+    served.node.known_void.push_back(found);
+  }
+  node::VoidCommit damaged;
+  damaged.commit.node = "eu";
+  damaged.commit.seq = {9};
+  damaged.readable = false;
+  served.node.known_void.push_back(damaged);
+  const auto page = served.ask("GET", "/v1/events/export?limit=1").body;
+  EXPECT_THAT(
+      page,
+      HasSubstr(
+          R"({"items":[{"commit":"eu.000000000000001f.7","at":"2023-11-14T22:13:20.000Z","version":"018bcfe568000000-eu","operations":[)"
+          R"({"kind":"put","ns":"shop","key":"k","value_base64":"/w==","expires_at":"2023-11-14T22:13:20.001Z",)"
+          R"("seen":{"*":"0000000000000030","eu":"0000000000000050","us":"0000000000000040"}},)"
+          R"({"kind":"delete","ns":"shop","key":"gone","seen":{"*":"0000000000000030","eu":"0000000000000050"}},)"
+          R"({"kind":"claim","ns":"payments","key":"order-4"}]}])"));
+  EXPECT_THAT(served.ask("GET", "/v1/events/export?after=eu.000000000000001f.8").body,
+              HasSubstr(R"("at":null,"version":null,"operations":[])"));
+  EXPECT_EQ(code_of(served.ask("GET", "/v1/events/export?after=seven")), "invalid");
+}
+
+TEST(RequestRoutes, WhatAWriterHadSeenIsAConditionOfCommitsOnly) {
+  Served served;
+  const std::string operations =
+      R"("operations":[{"put":{"ns":"shop","key":"k","value":"v","if_seen":{"us":"0000000000000040","*":"0000000000000001"}}}])";
+  EXPECT_EQ(served.ask("POST", "/v1/commit", "{" + operations + "}").status, 200);
+  ASSERT_EQ(served.node.commits.size(), 1u);
+  EXPECT_EQ(served.node.commits[0].writes[0].condition.if_seen, (Vector{{"us", Hlc{0x40}}, {"*", Hlc{1}}}));
+  EXPECT_EQ(
+      code_of(served.ask("POST", "/v1/requests/shop/a/execute", R"({"response":{},)" + operations + "}")),
+      "invalid");
+  for (const char* seen : {R"({"us":7})", R"({"us":"40"})", R"({"US":"0000000000000040"})", "[]"}) {
+    const auto answer = served.ask(
+        "POST", "/v1/commit",
+        std::string(R"({"operations":[{"delete":{"ns":"shop","key":"k","if_seen":)") + seen + "}}]}");
+    EXPECT_EQ(code_of(answer), "invalid") << seen;
+  }
+}
+
+TEST(RequestRoutes, ABackupGoesWhereItsCallerSaysOnTheNodesMachine) {
+  Served served;
+  const auto made = served.ask("POST", "/v1/backup", R"({"directory":"/backups/monday"})");
+  EXPECT_EQ(made.status, 200);
+  EXPECT_EQ(
+      made.body,
+      R"({"directory":"/backups/monday","node":"eu","cluster":"shop","at":"2023-11-14T22:13:20.000Z","bytes":4096})");
+  for (const char* bad : {R"({"directory":"monday"})", R"({"directory":""})", "{}", R"({"directory":7})",
+                          R"({"directory":"/a\u0000b"})", "nonsense"}) {
+    EXPECT_EQ(code_of(served.ask("POST", "/v1/backup", bad)), "invalid") << bad;
+  }
+  EXPECT_EQ(code_of(served.ask("POST", "/v1/backup", R"({"directory":"/a","into":"b"})")),
+            "unknown_parameter");
+  EXPECT_EQ(served.node.backups.size(), 1u);
 }
 
 TEST(RequestRoutes, AnOrderAboutMembershipIsDoneOrUnderWay) {

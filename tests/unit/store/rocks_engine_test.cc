@@ -103,6 +103,21 @@ TEST_F(RocksFiles, AnUnfinishedLastRecordIsAnUnacknowledgedWriteAndGoes) {
   EXPECT_FALSE(again->get(Family::kKv, "key9")->has_value());
 }
 
+TEST_F(RocksFiles, WhatACrashLeavesOfALoadOfManyRowsGoesWithTheNextStart) {
+  auto loading = [&] { return files("loading-").size(); };
+  auto engine = open();
+  auto load = engine->bulk_load();
+  ASSERT_TRUE(load->add(Family::kKv, "a", "v"));
+  EXPECT_EQ(loading(), 1u);
+  load.reset();
+  EXPECT_EQ(loading(), 0u) << "dropped";
+  engine.reset();
+  write_whole(directory_ + "/loading-7", "half a table");
+  engine = open();
+  EXPECT_EQ(loading(), 0u) << "left of a crash";
+  EXPECT_EQ(*engine->get(Family::kKv, "a"), std::nullopt);
+}
+
 TEST_F(RocksFiles, LostLogsAreRefused) {
   auto engine = open();
   fill(*engine, 0, 10);

@@ -169,6 +169,28 @@ TEST_F(OutboxRows, VoidCommitsAreKeptAside) {
   EXPECT_EQ(*Outbox::count_aside(*engine_), 2u);
 }
 
+TEST_F(OutboxRows, VoidCommitsAreReadInPagesAndWhereTheyBeginIsNoneOfThem) {
+  Outbox::set_void_start(draft_, {2}, {{5}, {70}});
+  for (std::uint64_t seq : {5, 6, 7}) Outbox::keep_aside(draft_, {2}, {seq}, "void");
+  Outbox::keep_aside(draft_, {9}, {1}, "void");
+  flush();
+  EXPECT_EQ(*Outbox::count_aside(*engine_), 4u);
+  auto first = Outbox::read_aside(*engine_, {}, {}, 2, 1000);
+  ASSERT_TRUE(first);
+  ASSERT_EQ(first->size(), 2u);
+  EXPECT_EQ(first->at(0).seq, Seq{5});
+  auto second = Outbox::read_aside(*engine_, first->back().incarnation, first->back().seq, 100, 1000);
+  ASSERT_EQ(second->size(), 2u);
+  EXPECT_EQ(second->at(0).seq, Seq{7});
+  EXPECT_EQ(second->at(1).incarnation, Incarnation{9});
+  EXPECT_EQ(Outbox::read_aside(*engine_, {}, {}, 100, 1)->size(), 1u) << "bounded by bytes";
+  EXPECT_EQ(*Outbox::void_start(*engine_, {2}), (VoidStart{{5}, {70}}));
+  EXPECT_EQ(*Outbox::void_start(*engine_, {9}), std::nullopt);
+  draft_.put(Family::kAside, std::string(7, '\0') + '\x02' + std::string(8, '\0'), "garbage");
+  flush();
+  EXPECT_EQ(Outbox::void_start(*engine_, {2}).error().code, Code::kCorrupt);
+}
+
 TEST_F(OutboxRows, WhatIsVoidGoesAsideAFewAtATimeAndIsNoLongerCounted) {
   append(1, 10);
   EXPECT_TRUE(*outbox_.move_aside(draft_, {1}, {6}, 3));

@@ -292,6 +292,15 @@ TEST(Snapshot, APowerCutAtAnyPointLeavesAStoreThatSaysInstallingOrAWholeOne) {
   }
 }
 
+TEST(Snapshot, WhatIsVoidSurvivesAnEmptyingAndIsNotInTheWay) {
+  Store store;
+  fill(store, 10);
+  ASSERT_TRUE(empty_store(*store.engine));
+  EXPECT_EQ(*Outbox::count_aside(*store.engine), 1u);
+  EXPECT_EQ(rows_of(*store.engine).size(), 2u) << "the identity and the void commit";
+  EXPECT_TRUE(SnapshotLoader::start(*store.engine, kJoiner));
+}
+
 TEST(Snapshot, OneThatIsNotWhatWasAskedForIsRefusedBeforeAnyRowIsIn) {
   Store source;
   fill(source, 10);
