@@ -466,7 +466,8 @@ bool Regions::covers(const Vector& session) const {
   Vector have = applied();
   for (const auto& [node, hlc] : session) {
     auto current = table.current(node);
-    if (current && table.is(*current, MemberState::kOver)) continue;
+    // Only a member gets what there still is of it.
+    if (active() && current && table.is(*current, MemberState::kOver)) continue;
     auto found = have.find(node);
     if (found == have.end() || found->second < hlc) return false;
   }

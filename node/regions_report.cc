@@ -392,6 +392,7 @@ MembersReport Regions::members(const Moment& now) const {
   report.hash = hex_encode(as_bytes(table.hash()));
   report.active = active() && !journals_.rolled_back();
   report.waits_for_agreement = membership_->waits_for_agreement();
+  report.waits_for = membership_->waits_for();
   for (const auto& [incarnation, member] : table.members())
     report.members.push_back(member_report(incarnation, member, now));
   std::sort(report.members.begin(), report.members.end(),

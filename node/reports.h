@@ -160,8 +160,9 @@ struct MembersReport {
   Incarnation incarnation;
   std::optional<ClusterId> cluster_id;
   std::uint64_t n = 0;
-  std::string hash;     // hex, of entry n
-  bool active = false;  // this node is an active member
+  std::string hash;                    // hex, of entry n
+  bool active = false;                 // this node is an active member
+  std::vector<Incarnation> waits_for;  // whom, then
   bool waits_for_agreement =
       false;  // it has seen the members log lost or cut and waits until all show the same
   std::vector<MemberReport> members;

@@ -144,6 +144,8 @@ MembershipStep Membership::step(const Facts& facts) {
     lost_ = false;
   }
 
+  waits_for_ = lost_ ? disagreeing(facts) : std::vector<Incarnation>{};
+
   Mode now = mode();
   auto entry = wanted(now, facts, out);
   if (now == Mode::kFenced) start_over_as_next(facts);

@@ -190,6 +190,8 @@ class Membership {
   bool active() const { return standing_.mode == Mode::kActive; }
   /// It has seen the members log lost or cut and waits until all active members show the same.
   bool waits_for_agreement() const { return lost_; }
+  /// Whom it waits for then; itself, as long as the log lacks entries that it knows.
+  const std::vector<Incarnation>& waits_for() const { return waits_for_; }
   /// What is wrong without changing the mode: the members log unreachable, lost, of another cluster; empty
   /// when nothing is.
   const std::string& trouble() const { return trouble_; }
@@ -226,7 +228,8 @@ class Membership {
   bool may_write(std::optional<Incarnation> concerned, const Facts& facts);
   bool may_send(const MembersEntry& entry, const Facts& facts);
   bool agreed(std::optional<Incarnation> concerned, const Facts& facts);
-  bool an_active_member_agrees(const Facts& facts) const;
+  bool an_active_member_agrees(std::optional<Incarnation> concerned, const Facts& facts) const;
+  std::vector<Incarnation> disagreeing(const Facts& facts);
   bool nothing_was_ever_written(const Facts& facts);
 
   // ---- what this node wants to write, and what it waits for (membership_joining.cc)
@@ -289,6 +292,7 @@ class Membership {
   bool soon_ = false;        // a pass was asked for from outside
   std::uint64_t stepped_n_ = 0;
   bool lost_ = false;
+  std::vector<Incarnation> waits_for_;
   std::optional<Seq> barrier_;  // a tick of ours, journalled after the log was whole again
   std::string wrong_cluster_;   // why, as of the newest pass
   struct Halt {

@@ -143,7 +143,7 @@ std::optional<MembersEntry> Membership::wants_rejoin(const Facts& facts) {
   }
   if (!rolled_back_ && !drained(facts)) return std::nullopt;
   answers_.ask(table_, identity_.self, facts.steady);
-  if (!an_active_member_agrees(facts)) {
+  if (!an_active_member_agrees(identity_.self.incarnation, facts)) {
     detail_ += "; looks for an active member that has read the same members log";
     return std::nullopt;
   }
@@ -174,7 +174,7 @@ void Membership::start_over_as_next(const Facts& facts) {
   } else {
     answers_.ask(table_, identity_.self, facts.steady);
     detail_ = "rejoins: looks for an active member that has read the same members log";
-    if (!an_active_member_agrees(facts)) return;
+    if (!an_active_member_agrees(identity_.self.incarnation, facts)) return;
     choose_next();
     REFRAIN_BRANCH(rejoined);
     start_over_ = "it rejoins";

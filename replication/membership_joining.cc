@@ -75,7 +75,7 @@ std::optional<MembersEntry> Membership::wants_join(const Facts& facts) {
   }
   answers_.ask(table_, identity_.self, facts.steady);
   if (current && !silent_long_enough(*current, facts)) return std::nullopt;
-  if (!an_active_member_agrees(facts)) {
+  if (!an_active_member_agrees(current, facts)) {
     detail_ = "looks for an active member that has read the same members log";
     return std::nullopt;
   }
@@ -175,7 +175,7 @@ std::optional<MembersEntry> Membership::wants_active(const Facts& facts, Members
   if (!detail_.empty()) return std::nullopt;
   answers_.ask(table_, identity_.self, facts.steady);
   detail_ = "has caught up and writes its active";
-  if (!an_active_member_agrees(facts)) {
+  if (!an_active_member_agrees(std::nullopt, facts)) {
     detail_ = "has caught up; looks for an active member that has read the same members log";
     return std::nullopt;
   }

@@ -88,17 +88,27 @@ bool Membership::may_write(std::optional<Incarnation> concerned, const Facts& fa
 bool Membership::agreed(std::optional<Incarnation> concerned, const Facts& facts) {
   if (!table_.is(identity_.self.incarnation, MemberState::kActive))
     return true;  // it asks an active member instead
+  auto others = disagreeing(facts);
+  return std::all_of(others.begin(), others.end(), [&](Incarnation one) { return one == concerned; });
+}
+
+std::vector<Incarnation> Membership::disagreeing(const Facts& facts) {
+  if (!log_shows_all()) return {identity_.self.incarnation};
   if (!barrier_) barrier_ = facts.newest.next();
+  std::vector<Incarnation> others;
   for (const Journal& member : table_.active()) {
-    if (member == identity_.self || member.incarnation == concerned) continue;
+    if (member == identity_.self) continue;
     auto found = facts.ticks.find(member);
-    if (found == facts.ticks.end()) return false;
-    const store::Tick& tick = found->second.tick;
-    if (tick.members_n != table_.n() || tick.members_hash != table_.hash()) return false;
-    auto ours = tick.applied.find(identity_.self);
-    if (ours == tick.applied.end() || ours->second.seq < *barrier_) return false;
+    bool agrees = false;
+    if (found != facts.ticks.end()) {
+      const store::Tick& tick = found->second.tick;
+      auto ours = tick.applied.find(identity_.self);
+      agrees = tick.members_n == table_.n() && tick.members_hash == table_.hash() &&
+               ours != tick.applied.end() && ours->second.seq >= *barrier_;
+    }
+    if (!agrees) others.push_back(member.incarnation);
   }
-  return true;
+  return others;
 }
 
 /// What must hold beyond may_write() at the moment of sending, again for each repetition.
@@ -109,18 +119,23 @@ bool Membership::may_send(const MembersEntry& entry, const Facts& facts) {
     case EntryKind::kJoin:
     case EntryKind::kActive:
       answers_.ask(table_, identity_.self, facts.steady);
-      return an_active_member_agrees(facts);
+      return an_active_member_agrees(ended_by(entry), facts);
     default:
       return true;
   }
 }
 
 /// A node that has no history of its own cannot see that the log was cut: a member can.
-bool Membership::an_active_member_agrees(const Facts& facts) const {
+/// It may itself wait for the one that is `concerned`, and for nobody else.
+bool Membership::an_active_member_agrees(std::optional<Incarnation> concerned, const Facts& facts) const {
   for (const auto& [member, answer] : answers_.fresh(facts.steady)) {
     bool same = answer->cluster == table_.cluster() && answer->n() == table_.n() &&
                 answer->hashes.back() == table_.hash();
-    if (answer->active && !answer->waits_for_agreement && same) return true;
+    bool waits =
+        answer->waits_for_agreement &&
+        (answer->waits_for.empty() || std::any_of(answer->waits_for.begin(), answer->waits_for.end(),
+                                                  [&](Incarnation one) { return one != concerned; }));
+    if (answer->active && !waits && same) return true;
   }
   return false;
 }

@@ -23,8 +23,9 @@ struct PeerMembers {
   ClusterId cluster;
   NodeName node;
   Incarnation incarnation;
-  bool active = false;               // it is an active member, by its own table, and serves
-  bool waits_for_agreement = false;  // it has seen the members log lost or cut
+  bool active = false;                      // it is an active member, by its own table, and serves
+  bool waits_for_agreement = false;         // it has seen the members log lost or cut,
+  std::vector<Incarnation> waits_for = {};  // and these have not yet shown what it has
   /// For how long at least it has heard no tick of an incarnation.
   std::map<Incarnation, Milliseconds> silent = {};
   std::vector<Sha256> hashes;  // of the entries that it has counted: hashes[n - 1] is that of entry n

@@ -132,6 +132,9 @@ void write_members(JsonWriter& json, const node::MembersReport& m) {
   write_cluster_id(json, m.cluster_id);
   json.member("n", m.n).member("hash", m.hash).member("active", m.active);
   json.member("waits_for_agreement", m.waits_for_agreement);
+  json.key("waits_for").begin_array();
+  for (Incarnation incarnation : m.waits_for) json.value(format_hex64(incarnation.value));
+  json.end_array();
   write_list(json, m.members);
   json.key("log").begin_array();
   for (const auto& entry : m.log) {

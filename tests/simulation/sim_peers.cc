@@ -25,6 +25,7 @@ replication::PeerMembers answer_of(const node::MembersReport& report) {
   }
   answer.active = report.active;
   answer.waits_for_agreement = report.waits_for_agreement;
+  answer.waits_for = report.waits_for;
   for (const node::MembersLogEntry& entry : report.log) {
     Sha256 hash{};
     std::string bytes = hex_decode(entry.hash).value_or("");

@@ -20,6 +20,7 @@ constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
 constexpr Milliseconds kForgetTime{20'000};
 constexpr Milliseconds kLook{400};
+constexpr Milliseconds kOrdersShow{1'500};  // in every node's report
 constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
 constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
@@ -218,6 +219,7 @@ void World::disturb() {
 void World::mend() {
   trace("mended from here on");
   mended_ = true;
+  mended_at_ = now_;
   helped_.assign(nodes(), now_);
   if (clients_) clients_->stop();
   broker_->set_faults({}, &log_dice_);
@@ -268,7 +270,8 @@ bool World::agreed() {
 bool World::ended_alike(Machine& machine) {
   if (!plan_.changes) return true;
   auto report = reports_.find(machine.index());
-  if (report == reports_.end() || !is_in(report->second, "active") ||
+  // As of a while after the last order was given: what came of it is in it.
+  if (report == reports_.end() || report->second.mode != "active" || now_ < mended_at_ + kOrdersShow ||
       report->second.incarnation != incarnation_of(machine.index()))
     return false;
   auto ended = [this](std::size_t index) {

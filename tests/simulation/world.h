@@ -153,6 +153,7 @@ class World {
   std::vector<SteadyNs> clock_wrong_until_;
   std::vector<bool> clock_was_wrong_;
   bool mended_ = false;
+  SteadyNs mended_at_;
   Ghost ghost_;
   std::uint64_t looks_ = 0;
   History history_;

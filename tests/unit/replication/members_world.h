@@ -200,6 +200,7 @@ class MembersWorld final : public Peers {
     answer.incarnation = node->identity.self.incarnation;
     answer.active = node->mode() == Mode::kActive;
     answer.waits_for_agreement = node->membership->waits_for_agreement();
+    answer.waits_for = node->membership->waits_for();
     for (const auto& [incarnation, member] : node->table().members()) {
       auto heard = node->heard.find({member.node, incarnation});
       answer.silent[incarnation] = std::chrono::duration_cast<Milliseconds>(

@@ -638,6 +638,14 @@ TEST(MembersLog, NobodyJoinsByAMemberThatWaitsForAgreement) {
   EXPECT_EQ(world.kinds().size(), 5U);
 }
 
+TEST(MembersLog, ALostDiskIsReplacedAlthoughItsNodeIsWaitedForAfterALoss) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world.add("us");  // its disk is lost, and so is the log
+  world.broker->delete_topic(kMembersTopic);
+  ASSERT_TRUE(world.comes([&] { return us.mode() == Mode::kActive && world.all_active(); })) << us.detail();
+}
+
 TEST(MembersLog, AMemberThatMeetsAnotherHistoryStops) {
   MembersWorld world;
   three_regions(world);
