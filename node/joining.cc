@@ -34,6 +34,7 @@ bool Joining::step(const replication::SnapshotFrom& from, const std::string& joi
       give_up(loader.error());
       return false;
     }
+    half_ = true;
     address_ = address;
     started_ = world_.clock->steady();
     loader_ = std::move(*loader);
@@ -59,6 +60,7 @@ Result<bool> Joining::take_blocks() {
     if (!loader_->complete()) return unavailable("unavailable", "the snapshot ended before its last block");
     if (auto finished = loader_->finish(); !finished) return finished.error();
     world_.say(LogLevel::kInfo, fmt::format("The snapshot is in: {} rows, {} bytes.", rows(), bytes()));
+    half_ = false;
     stream_.reset();
     loader_.reset();
     trouble_.clear();
@@ -79,6 +81,12 @@ std::string Joining::progress() const {
   return fmt::format(
       "the snapshot from {}: {} rows{}, {} MiB, {:.1f} MiB/s", address_, rows(), percent, bytes() >> 20,
       static_cast<double>(bytes()) / 1048.576 / static_cast<double>(std::max<std::int64_t>(1, ms)));
+}
+
+void Joining::abandon() {
+  stream_.reset();
+  loader_.reset();
+  busy_ = false;
 }
 
 void Joining::give_up(const Error& error) {

@@ -23,6 +23,10 @@ class Joining {
   /// member's, of our cluster, and know our `join` entry. True once, when the store holds all of it and the
   /// ledger has read it. A failure is said and tried again from an empty store.
   bool step(const replication::SnapshotFrom& from, const std::string& join);
+  /// No snapshot is wanted any more.
+  void abandon();
+  /// The store holds a part of one: nobody may read it.
+  bool half() const { return half_; }
   /// There was more to take than one step does.
   bool busy() const { return busy_; }
   bool running() const { return stream_ != nullptr; }
@@ -48,6 +52,7 @@ class Joining {
   std::unique_ptr<store::SnapshotLoader> loader_;
   std::string trouble_;
   bool busy_ = false;
+  bool half_ = false;
   SteadyNs flowed_at_;
   SteadyNs started_;
 };

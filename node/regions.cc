@@ -240,6 +240,7 @@ void Regions::take_membership_step(const Moment& now) {
   if (identity != ledger_.identity()) ledger_.set_identity(identity);
   for (const replication::ReadAgain& again : step.read_again)
     journals_.read_again(again.journal, again.from_start, now);
+  if (!step.snapshot) joining_.abandon();
   if (step.snapshot && joining_.step(*step.snapshot, own_join())) {
     auto cursors = store::Meta::cursors(ledger_.engine());
     auto made = make_membership();

@@ -124,8 +124,10 @@ std::optional<Error> Regions::refusal(const Moment&) const {
 
 std::optional<Error> Regions::reads_refusal() const {
   switch (membership_->standing().mode) {
+    case Mode::kFenced:
+      if (ledger_.books().applied.empty() || joining_.half()) return refusal({});
+      return std::nullopt;  // a member's rows, old as they may be
     case Mode::kActive:
-    case Mode::kFenced:  // a member's rows, old as they may be
     case Mode::kRolledBack:
     case Mode::kForked:
       return std::nullopt;

@@ -174,8 +174,8 @@ Result<replication::PeerMembers> parse_members(std::string_view text) {
   members.waits_for_agreement = flag_of(*object, "waits_for_agreement");
   if (const auto* waits = member(*object, "waits_for"); waits && waits->is_array()) {
     for (const auto& one : waits->as_array()) {
-      const auto* text = one.if_string();
-      const auto other = text ? parse_hex64({text->data(), text->size()}) : std::nullopt;
+      const auto* hex = one.if_string();
+      const auto other = hex ? parse_hex64({hex->data(), hex->size()}) : std::nullopt;
       if (!other) return no_node();
       members.waits_for.push_back({*other});
     }

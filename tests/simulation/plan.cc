@@ -55,7 +55,7 @@ constexpr ActKind kMemberKinds[] = {
     {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},   {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
     {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
 };
-constexpr double kChanges = 0.15;  // of the worlds
+constexpr double kChanges = 0.08;  // of the worlds
 
 using Faults = replication::MemoryFaults;
 
@@ -165,7 +165,7 @@ Plan draw_plan(std::uint64_t seed) {
   Dice quiet =
       root.stream("quiet keys");  // where each is written so rarely that deletes are forgotten meanwhile
   if (quiet.chance(0.3)) plan.keys = static_cast<int>(quiet.between(8, 24));
-  plan.forgets = quiet.chance(0.4);
+  plan.forgets = quiet.chance(0.2);
   plan.client_pause = Milliseconds{
       std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   plan.requests = dice.chance(0.7);

@@ -371,7 +371,7 @@ void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
   forgetting_.look(index, view);
-  constexpr std::uint64_t kDigestEvery = 256;
+  constexpr std::uint64_t kDigestEvery = 1024;
   if (++looks_ % kDigestEvery != 0) return;
   if (auto misfit = digest_misfit(machines_[index]->disk(), false))
     wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));

@@ -174,6 +174,7 @@ class World {
     Seq safe;                       // all beyond this
   };
   std::map<Incarnation, Ending> endings_;
+  std::optional<SteadyNs> ordered_at_;
   // By node and member: what it said was synced when it first said that the member is active.
   std::map<std::pair<std::size_t, Journal>, Seq> synced_at_first_;
   std::multimap<SteadyNs, std::function<void()>> timers_;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Milliseconds kHelpEvery{1'500};
 constexpr Milliseconds kOrderTime{3'000};
+constexpr Milliseconds kOrderShows{4'000};  // whatever came of it
 
 }  // namespace
 
@@ -62,6 +63,7 @@ void World::act_on_members(Machine& machine, const Action& action) {
 
 void World::order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name) {
   if (!machine.up()) return;
+  ordered_at_ = now_;
   node::MemberOrder order;
   order.kind = kind;
   order.node = name;
@@ -81,7 +83,8 @@ void World::lose_disk(Machine& machine, const Action& action) {
            (other->up() && report != reports_.end() && is_in(report->second, "active") &&
             report->second.incarnation == incarnation_of(other->index()));
   });
-  if (!whole || !machine.up()) return;
+  // An order that was just given may end one of them yet.
+  if (!whole || !machine.up() || (ordered_at_ && now_ - *ordered_at_ < kOrderShows)) return;
   hit("disk lost");
   may_lose(machine);
   machine.lose_disk();
