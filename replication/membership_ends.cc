@@ -72,7 +72,6 @@ std::optional<MembersEntry> Membership::wants_new_word(const Journal& ended, Seq
   Seq most = std::min(end, std::max(has, met == facts.readable.end() ? Seq{0} : met->second));
   MembersEntry last = draft(EntryKind::kLast);
   if (word > has) {
-    REFRAIN_BRANCH(word_lowered);
     last.words.push_back({ended.incarnation, has});
     return last;
   }

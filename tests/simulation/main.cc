@@ -37,7 +37,7 @@ int run_one(const Options& options) {
     fmt::print(stderr, "{}\n", cut.error().detail);
     return 2;
   }
-  Plan whole = draw_plan(options.seed);
+  Plan whole = draw_plan(options.seed, planted_among_members());
   for (std::size_t place : cut->actions.value_or(std::vector<std::size_t>{})) {
     if (place < whole.actions.size()) continue;
     fmt::print(stderr, "there is no action {}: this world has {}\n", place, whole.actions.size());

@@ -11,7 +11,7 @@ namespace refrain::simulation {
 namespace {
 
 constexpr std::int64_t kCallsLow = 200;  // of all clients of a world, while it is disturbed
-constexpr std::int64_t kCallsHigh = 280;
+constexpr std::int64_t kCallsHigh = 240;
 
 /// One kind of fault: in how many worlds it is, how often it comes there, and what an action of it may be.
 struct ActKind {
@@ -93,9 +93,9 @@ void draw_one_fault(const Dice& root, Plan& plan) {
 }
 
 /// Members come and go, whatever else happens.
-void draw_changes(const Dice& root, Plan& plan) {
+void draw_changes(const Dice& root, bool always, Plan& plan) {
   Dice dice = root.stream("members");
-  plan.changes = dice.chance(kChanges);
+  plan.changes = dice.chance(kChanges) || always;
   if (!plan.changes) return;
   plan.requests = false;
   plan.disturbed = plan.disturbed + Milliseconds{3'000};
@@ -111,7 +111,7 @@ void draw_changes(const Dice& root, Plan& plan) {
 
 int draw_nodes(Dice& dice) {
   std::uint64_t hundredth = dice.below(100);
-  return hundredth < 10 ? 2 : hundredth < 70 ? 3 : hundredth < 90 ? 4 : 5;
+  return hundredth < 8 ? 2 : hundredth < 78 ? 3 : hundredth < 93 ? 4 : 5;
 }
 
 }  // namespace
@@ -152,27 +152,27 @@ std::string describe(const Action& action) {
   return text;
 }
 
-Plan draw_plan(std::uint64_t seed) {
+Plan draw_plan(std::uint64_t seed, bool always_changes) {
   Dice root(seed);
   Dice dice = root.stream("settings");
   Plan plan;
   plan.seed = seed;
   plan.nodes = draw_nodes(dice);
-  plan.disturbed = Milliseconds{dice.between(2'000, 10'000)};
+  plan.disturbed = Milliseconds{dice.between(2'000, 8'000)};
   plan.window = dice.chance(0.5) ? 10'000 : 1 + dice.below(8);
   plan.clients = static_cast<int>(dice.between(1, 4));
   plan.keys = static_cast<int>(dice.between(1, 6));
   Dice quiet =
       root.stream("quiet keys");  // where each is written so rarely that deletes are forgotten meanwhile
   if (quiet.chance(0.3)) plan.keys = static_cast<int>(quiet.between(8, 24));
-  plan.forgets = quiet.chance(0.2);
-  plan.client_pause = Milliseconds{
-      std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
+  plan.forgets = quiet.chance(0.15);
   plan.requests = dice.chance(0.7);
   std::uint64_t tenth = dice.below(10);
   if (tenth == 1 || tenth == 2) draw_one_fault(root, plan);  // none in a calm world, which is a tenth of them
   if (tenth > 2) draw_some_faults(root, plan);
-  draw_changes(root, plan);
+  draw_changes(root, always_changes, plan);
+  plan.client_pause = Milliseconds{
+      std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   std::ranges::stable_sort(plan.actions, {}, &Action::at);
   return plan;
 }

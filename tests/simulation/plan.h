@@ -85,6 +85,7 @@ const std::vector<LogFault>& log_fault_kinds();
 
 /// The plan of a seed. Each fault is in some worlds and not in others (swarm testing: Groce et al., 2012);
 /// some worlds are calm, some have one fault only.
-Plan draw_plan(std::uint64_t seed);
+/// `always_changes`: members come and go, whatever the seed says.
+Plan draw_plan(std::uint64_t seed, bool always_changes = false);
 
 }  // namespace refrain::simulation

@@ -52,11 +52,11 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"collected_before_expiry", "a value that expires goes when all have it"},
       {"rewritten_row_collected", "a row goes although the same batch writes it anew"},
       {"joiner_clock_below_floors", "a new member's clock starts from its wall, not above what it has met"},
-      {"word_before_the_end_is_read",
-       "a word about an ended journal is said before that was read to its end"},
-      {"word_exceeded", "a member applies more of an ended journal than its word says"},
-      {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join"},
-      {"stable_while_joining", "S moves on while a node joins"},
+      {"word_before_the_end_is_read", "a word about an ended journal is said before that was read to its end",
+       true},
+      {"word_exceeded", "a member applies more of an ended journal than its word says", true},
+      {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join", true},
+      {"stable_while_joining", "S moves on while a node joins", true},
       {"digest_misses_delete", "a deleted key stays in the digest"},
       {"digest_keeps_overwritten", "what is overwritten stays in the digest"},
       {"digest_counts_expiring", "a key that expires is in the digest"},
@@ -129,6 +129,11 @@ bool plant(std::string_view name) {
   if (found == planted_bugs().end()) return false;
   active = found->name;
   return true;
+}
+
+bool planted_among_members() {
+  auto found = std::ranges::find(planted_bugs(), active, &PlantedBug::name);
+  return found != planted_bugs().end() && found->among_members;
 }
 
 }  // namespace simulation

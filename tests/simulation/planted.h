@@ -8,7 +8,8 @@ namespace refrain::simulation {
 
 struct PlantedBug {
   std::string_view name;
-  std::string_view what;  // what it breaks
+  std::string_view what;       // what it breaks
+  bool among_members = false;  // shows only where members come and go: all worlds have that then
 };
 
 const std::vector<PlantedBug>& planted_bugs();
@@ -19,5 +20,7 @@ std::vector<std::string_view> planted_bugs_that_differ();
 /// Switches one bug on (the others off); an empty name switches all off. False when there is none of that
 /// name.
 bool plant(std::string_view name);
+/// The one that is on shows only where members come and go.
+bool planted_among_members();
 
 }  // namespace refrain::simulation

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "planted.h"
 #include "shrink.h"
 
 namespace refrain::simulation {
@@ -76,7 +77,7 @@ void tell_story(const Plan& plan, const std::string& bug, const std::string& wro
 
 void run_one_of_many(std::uint64_t seed, const Many& many, Sum& sum) {
   seed_now = seed;
-  Plan plan = draw_plan(seed);
+  Plan plan = draw_plan(seed, planted_among_members());
   Verdict verdict = run_plan(plan, false, many.always_twice || seed % kOneInTwice == 0);
   if (!verdict.wrongs.empty() && !many.stop_at_first &&
       run_plan(plan, false, false).trace_hash != verdict.trace_hash)

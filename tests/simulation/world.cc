@@ -19,7 +19,7 @@ namespace {
 constexpr Milliseconds kGatherTime{60'000};  // to become members, undisturbed
 constexpr Milliseconds kAgreeTime{120'000};  // to agree, once mended
 constexpr Milliseconds kForgetTime{20'000};
-constexpr Milliseconds kLook{400};
+constexpr Milliseconds kLook{500};
 constexpr Milliseconds kOrdersShow{1'500};  // in every node's report
 constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
@@ -86,8 +86,8 @@ node::Config World::config_of(std::size_t index) const {
   config.publish.attempt_timeout = Milliseconds{1'500};
   config.publish.retry = {Milliseconds{100}, Milliseconds{800}};
   config.publish.breaker = {5, Milliseconds{2'000}};
-  config.collector.rows = 5;  // so that a walk takes several steps here, too
-  config.digest_deltas = 40;
+  config.collector.rows = 5;                       // so that a walk takes several steps here, too
+  config.digest_deltas = index == 0 ? 40 : 1'000;  // one writes the whole of it often
   configure_requests(config);
   return config;
 }

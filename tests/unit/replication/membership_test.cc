@@ -1024,6 +1024,28 @@ TEST(Ending, AMemberBelowTheEndSaysANewWordAsFarAsTheLogGoes) {
   EXPECT_EQ(ap.started_over, 0);
 }
 
+TEST(Ending, AWordThatTheLogNoLongerBearsOutIsLowered) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& eu = world["eu"];
+  TestNode& ap = world["ap"];
+  Journal us = world["us"].identity.self;
+  world.run(Milliseconds{3'000});
+  world["us"].up = false;
+  world.run(Milliseconds{500});
+  world.evict("us");
+  ASSERT_TRUE(world.comes([&] { return eu.table().end(us.incarnation).has_value(); }));
+  Seq end = *eu.table().end(us.incarnation);
+  // A power cut took ap's last commits of that journal after its word, and the log has lost them, too.
+  ap.applied[us].seq = Seq{end.value - 1};
+  world.journals[us].erase(world.journals[us].end() - 1);
+  world.start(ap);
+  ASSERT_TRUE(world.comes([&] {
+    return ap.table().word(us.incarnation, ap.identity.self.incarnation) == Seq{end.value - 1};
+  })) << ap.detail();
+  EXPECT_EQ(ap.table().end(us.incarnation), end) << "eu has it";
+}
+
 TEST(Ending, AMemberThatLacksWhatTheLogHasLostRejoinsByItself) {
   MembersWorld world;
   three_regions(world);
