@@ -114,7 +114,8 @@ std::optional<Error> Regions::refusal(const Moment&) const {
   }
   if (standing.takes_writes) return std::nullopt;
   Refusal refusal = refusal_of(standing.mode);
-  if (membership_->leaving()) refusal = {"draining", "The node leaves the cluster. Ask another one.", 10'000};
+  if (standing.mode == Mode::kActive && membership_->leaving())
+    refusal = {"draining", "The node leaves the cluster. Ask another one.", 10'000};
   Error error = unavailable(refusal.code, standing.detail.empty()
                                               ? refusal.advice
                                               : fmt::format("{} ({})", refusal.advice, standing.detail));

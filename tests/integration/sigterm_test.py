@@ -98,7 +98,8 @@ class Sigterm(unittest.TestCase):
         self.eu.start()
         self.assert_kept(callers)
         self.cluster.wait_in_sync(90)
-        self.assertEqual(versions(self.eu, "load"), versions(self.us, "load"))
+        # What is a few seconds old may still be on its way then.
+        wait_until(lambda: versions(self.eu, "load") == versions(self.us, "load"), 60, "the same in both")
 
     def test_the_same_while_kafka_is_away(self):
         with self.cluster.apart("eu"):
@@ -111,7 +112,8 @@ class Sigterm(unittest.TestCase):
             self.eu.start()
             self.assert_kept(callers)
         self.cluster.wait_in_sync(90)
-        self.assertEqual(versions(self.eu, "load"), versions(self.us, "load"))
+        # What is a few seconds old may still be on its way then.
+        wait_until(lambda: versions(self.eu, "load") == versions(self.us, "load"), 60, "the same in both")
 
 
 if __name__ == "__main__":

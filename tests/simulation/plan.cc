@@ -11,7 +11,7 @@ namespace refrain::simulation {
 namespace {
 
 constexpr std::int64_t kCallsLow = 200;  // of all clients of a world, while it is disturbed
-constexpr std::int64_t kCallsHigh = 240;
+constexpr std::int64_t kCallsHigh = 230;
 
 /// One kind of fault: in how many worlds it is, how often it comes there, and what an action of it may be.
 struct ActKind {
@@ -158,7 +158,7 @@ Plan draw_plan(std::uint64_t seed, bool always_changes) {
   Plan plan;
   plan.seed = seed;
   plan.nodes = draw_nodes(dice);
-  plan.disturbed = Milliseconds{dice.between(2'000, 8'000)};
+  plan.disturbed = Milliseconds{dice.between(2'000, 7'000)};
   plan.window = dice.chance(0.5) ? 10'000 : 1 + dice.below(8);
   plan.clients = static_cast<int>(dice.between(1, 4));
   plan.keys = static_cast<int>(dice.between(1, 6));
