@@ -454,17 +454,19 @@ void World::check_claims(Machine& machine, const node::StatusReport& report) {
   for (auto& writer : machines_) {
     for (const auto& [journal, applied] : ghost_.node(writer->index()).applied) {
       Seq newest = journal.node == writer->name() ? ghost_.newest_below(journal, stable) : Seq{};
-      if (endings_.contains(journal.incarnation)) newest = std::min(newest, others_have(journal));
+      if (endings_.contains(journal.incarnation)) newest = std::min(newest, others_have(journal, members));
       if (newest.value > 0)
         check_durable({journal.node, journal.incarnation, newest}, members, name + " says S has passed it");
     }
   }
 }
 
-/// What any other node than its own has on its disk of a journal.
-Seq World::others_have(const Journal& journal) const {
+/// What any of the members, but its own node, has on its disk of a journal.
+Seq World::others_have(const Journal& journal, const std::vector<Journal>& members) const {
   Seq most;
   for (const auto& machine : machines_) {
+    Journal self{machine->name(), incarnation_of(machine->index())};
+    if (std::ranges::find(members, self) == members.end()) continue;
     const store::AppliedTable& durable = ghost_.node(machine->index()).durable;
     auto found = durable.find(journal);
     bool own = machine->name() == journal.node && incarnation_of(machine->index()) == journal.incarnation;

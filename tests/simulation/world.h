@@ -132,7 +132,7 @@ class World {
   void lose_disk(Machine& machine, const Action& action);
   void help_member(Machine& machine, const node::StatusReport& report);
   std::optional<Seq> end_of(const Journal& journal) const;
-  Seq others_have(const Journal& journal) const;
+  Seq others_have(const Journal& journal, const std::vector<Journal>& members) const;
   bool synced_since(const Machine& machine, const Journal& member, Seq synced);
   void settle_void();
 
