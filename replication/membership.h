@@ -259,6 +259,7 @@ class Membership {
   std::string why_start_over(const Facts& facts, MembershipStep& out);
   struct Lacking {
     Journal journal;
+    Seq has;  // of it
     std::string text;
   };
   std::optional<Lacking> what_is_lacking(const Facts& facts) const;
@@ -320,15 +321,19 @@ class Membership {
     SteadyNs since;
   };
   std::map<Incarnation, Unsettled> unsettled_;
-  std::map<Journal, SteadyNs> gap_since_;  // a gap that its writer can no longer fill
-  std::string hole_;                       // what this member lacks and nothing will bring; empty = nothing
+  struct Hole {
+    Seq missing;
+    SteadyNs since;
+  };
+  std::map<Journal, Hole> holes_;  // gaps that their writers can no longer fill
+  std::string hole_;               // what this member lacks and nothing will bring; empty = nothing
   std::vector<Journal> evictions_;
   bool leaving_ = false;
   bool wants_rejoin_ = false;         // an operator's order
   std::optional<Seq> drain_to_;       // own commits up to it must be at all others first
   std::optional<SteadyNs> met_name_;  // when a stranger first saw that its name has a living incarnation
   bool name_lives_ = false;
-  std::string lacking_;                  // by a joiner: a gap, or less than is asked for,
+  std::optional<Lacking> lacking_;       // by a joiner: a gap, or less than is asked for,
   SteadyNs lacking_since_;               // with no change since then
   std::optional<SteadyNs> last_chance_;  // the log is read from its start once more, before starting over
 

@@ -87,20 +87,23 @@ std::optional<MembersEntry> Membership::wants_new_word(const Journal& ended, Seq
 
 /// A gap that the journal's own writer no longer keeps the commits for.
 void Membership::look_for_holes(const Facts& facts, MembershipStep& out) {
-  std::erase_if(gap_since_, [&](const auto& gap) { return !facts.gaps.contains(gap.first); });
   for (const auto& [journal, missing] : facts.gaps) {
     auto kept = facts.lowest_kept.find(journal);
-    bool gone = table_.is(journal.incarnation, MemberState::kActive) && kept != facts.lowest_kept.end() &&
-                kept->second > missing;
-    if (!gone) {
-      gap_since_.erase(journal);
-      continue;
-    }
-    SteadyNs since = gap_since_.emplace(journal, facts.steady).first->second;
-    if (facts.steady - since < config_.patience || !read_to_end(journal.node, since, true, facts, out))
+    bool gone = kept != facts.lowest_kept.end() && kept->second > missing;
+    if (gone) holes_.try_emplace(journal, Hole{missing, facts.steady});
+    if (!gone) holes_.erase(journal);
+  }
+  // While the log is read once more the gap is not seen, and not filled.
+  std::erase_if(holes_, [&](const auto& hole) {
+    return applied_seq(facts.applied, hole.first) >= hole.second.missing ||
+           !table_.is(hole.first.incarnation, MemberState::kActive);
+  });
+  for (const auto& [journal, hole] : holes_) {
+    if (facts.steady - hole.since < config_.patience ||
+        !read_to_end(journal.node, hole.since, true, facts, out) || !facts.gaps.contains(journal))
       continue;
     hole_ = fmt::format("seq {} of {}'s journal is missing, and neither the log nor {} has it any more",
-                        missing.value, journal.node, journal.node);
+                        hole.missing.value, journal.node, journal.node);
   }
 }
 

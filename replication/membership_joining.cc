@@ -194,8 +194,10 @@ std::string Membership::why_start_over(const Facts& facts, MembershipStep& out) 
       return fmt::format("it holds more of {}'s ended journal than its end", ended.node);
   }
   auto lacking = what_is_lacking(facts);
-  if (!lacking || lacking->text != lacking_) {
-    lacking_ = lacking ? lacking->text : "";
+  // Not by its words: while the log is read once more they change, and nothing has.
+  bool same = lacking && lacking_ && lacking->journal == lacking_->journal && lacking->has == lacking_->has;
+  lacking_ = lacking;
+  if (!same) {
     lacking_since_ = facts.steady;
     last_chance_.reset();
     return {};
@@ -210,7 +212,8 @@ std::string Membership::why_start_over(const Facts& facts, MembershipStep& out) 
 std::optional<Membership::Lacking> Membership::what_is_lacking(const Facts& facts) const {
   if (!facts.gaps.empty()) {
     const auto& [journal, seq] = *facts.gaps.begin();
-    return Lacking{journal, fmt::format("seq {} of {}'s journal is missing", seq.value, journal.node)};
+    return Lacking{journal, applied_seq(facts.applied, journal),
+                   fmt::format("seq {} of {}'s journal is missing", seq.value, journal.node)};
   }
   std::map<Journal, Seq> asked;
   std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
@@ -226,8 +229,9 @@ std::optional<Membership::Lacking> Membership::what_is_lacking(const Facts& fact
   for (const auto& [journal, seq] : asked) {
     Seq has = applied_seq(facts.applied, journal);
     if (has < seq)
-      return Lacking{journal, fmt::format("it has {}'s journal up to seq {}, the others up to {} or more",
-                                          journal.node, has.value, seq.value)};
+      return Lacking{journal, has,
+                     fmt::format("it has {}'s journal up to seq {}, the others up to {} or more",
+                                 journal.node, has.value, seq.value)};
   }
   return std::nullopt;
 }
@@ -237,7 +241,7 @@ std::string Membership::not_ready(const Facts& facts, MembershipStep& out) {
   for (const auto& [node, pass] : facts.passes) {
     if (pass.parked) return fmt::format("catching up: {}'s journal is parked", node);
   }
-  if (!lacking_.empty()) return "catching up: " + lacking_;
+  if (lacking_) return "catching up: " + lacking_->text;
   std::uint64_t joined = table_.find(identity_.self.incarnation)->joined_n;
   for (const Journal& member : table_.active()) {
     if (table_.find(member.incarnation)->active_n > joined || REFRAIN_PLANTED(joiner_does_not_wait)) continue;

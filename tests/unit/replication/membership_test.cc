@@ -1074,12 +1074,13 @@ TEST(Ending, AGapThatItsWriterCannotFillMakesAMemberRejoin) {
   three_regions(world);
   TestNode& ap = world["ap"];
   Journal eu = world["eu"].identity.self;
-  ap.gaps[eu] = {5};
-  ap.lowest_kept[eu] = {4};
+  Seq missing = ap.applied[eu].seq.next();
+  ap.gaps[eu] = missing;
+  ap.lowest_kept[eu] = missing;
   world.run(Milliseconds{30'000});
   EXPECT_EQ(ap.mode(), Mode::kActive) << "eu still has it";
   EXPECT_EQ(ap.started_over, 0);
-  ap.lowest_kept[eu] = {6};
+  ap.lowest_kept[eu] = missing.next();
   ASSERT_TRUE(world.comes([&] { return ap.started_over == 1; })) << ap.detail();
 }
 
