@@ -126,7 +126,6 @@ bool join_outcome(RequestRow& row, const store::OutcomeOp& news, const Version& 
     if (ran_twice(loser, winner) && !REFRAIN_PLANTED(second_outcome_unlisted))
       found.push_back(twice(news, loser, winner));
   }
-  if (wins && REFRAIN_PLANTED(seen_until_of_winner)) row.seen_until = incoming.outcome.seen_until;
   if (wins) row.outcome = std::move(incoming);
   return wins;
 }

@@ -87,7 +87,6 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"renew_shortens", "a renewal can make a lease shorter"},
       {"operations_anywhere", "a completion with operations is taken by a node that did not give the token"},
       {"response_never_expires", "a response is replayed after its time"},
-      {"seen_until_of_winner", "a request is forgotten when its newest outcome is, not its longest lived"},
       {"session_ignored_by_execute", "execute does not look at what its session has seen"},
       {"resolve_of_running", "an operator's word is taken for what still runs"},
       {"claims_seen_forgotten", "a claim does not name the claims that its node had seen"},

@@ -189,6 +189,15 @@ void RequestAnswers::refused_begin(Machine& machine, const std::string& row, con
   }
   payload(machine, row, fingerprint, seen);
   auto any_open = [&](const SeenRow& r) { return !r.open_claims(seen.least_time).empty(); };
+  // Whose row had ended here by time gives a go without naming the claim that stood in it; where that claim's
+  // node did not know of it, its late renewal may come then.
+  auto any_lasting = [&](const SeenRow& r) {
+    return is_short_lived(row) && std::ranges::any_of(r.claims, [&](const auto& entry) {
+             const SeenClaim& claim = entry.second;
+             return claim.given != nullptr && !claim.released &&
+                    seen.least_time < claim.lease_until + claim.given->claim.seen_ttl;
+           });
+  };
   auto any_held = [&](const SeenRow& r) {
     return std::ranges::any_of(r.open_claims(seen.least_time),
                                [](const SeenClaim* claim) { return claim->given->claim.hold; });
@@ -197,7 +206,7 @@ void RequestAnswers::refused_begin(Machine& machine, const std::string& row, con
   bool right = true;
   if (error.slug == "request_in_progress") {
     // It may have ended within the same batch.
-    right = either(any_open) || has([&](const RequestEvent& e) {
+    right = either(any_open) || either(any_lasting) || has([&](const RequestEvent& e) {
               return e.gives_claim() && world_.requests().in_newest_batch(machine.index(), e);
             });
   } else if (error.slug == "outcome_unknown") {

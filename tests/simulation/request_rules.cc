@@ -74,7 +74,8 @@ std::string token_over(const Case& of, const SeenClaim* own) {
   if (of.seen.done(of.now)) return fmt::format("{} has completed", name_of(of.seen.outcome->go));
   // Where the claim's time is over, nothing is left of it that a later one could have seen.
   bool may_be_gone = of.short_lived && of.event.commit.node != of.event.go.node;
-  if (of.seen.superseded(of.event.go) && !may_be_gone) return "another node's claim took over";
+  // And a go of such a time names nothing: a late renewal, where that go is not known, brings the claim back.
+  if (of.seen.superseded(of.event.go) && !of.short_lived) return "another node's claim took over";
   auto newest = of.seen.claims.find(of.event.go.node);
   if (!may_be_gone && newest != of.seen.claims.end() && newest->second.given->go.go > of.event.go.go)
     return "a later claim of its node took over";
