@@ -9,12 +9,16 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from datetime import datetime
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -80,8 +84,6 @@ class Program:
         self.process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
 
     def __enter__(self):
-        import socket
-
         from kafka_broker import wait_until
 
         def listens():
@@ -345,6 +347,65 @@ def line_verify(bench):
     ]
 
 
+def copy_over_loopback(length, directory):
+    """Seconds for a file of so many bytes to go through a socket into another one that is synced. Both stay: like a
+    joiner's tables, the copy takes memory of the page cache that nobody gave back just before."""
+    source = directory / "source"
+    with open(source, "wb") as file:
+        for left in range(length, 0, -(1 << 20)):
+            file.write(os.urandom(min(left, 1 << 20)))
+    with socket.create_server(("127.0.0.1", 0)) as server, open(directory / "copy", "wb", buffering=0) as file:
+        def send():
+            with socket.create_connection(server.getsockname()) as out, open(source, "rb", buffering=0) as read:
+                while data := read.read(1 << 18):
+                    out.sendall(data)
+
+        sender = threading.Thread(target=send, daemon=True)
+        since = time.perf_counter()
+        sender.start()
+        taken, _ = server.accept()
+        with taken:
+            while data := taken.recv(1 << 18):
+                file.write(data)
+        os.fsync(file.fileno())
+        took = time.perf_counter() - since
+        sender.join()
+        assert file.tell() == length, f"{file.tell()} of {length} bytes came"
+        return took
+
+
+def line_bootstrap(bench):
+    """A new region each run, with no limit on the rate: from the line in its log that it takes a snapshot to the one
+    that it has it, synced. The peer copies as many bytes."""
+    from cluster import Cluster
+    from kafka_broker import wait_until
+
+    ours, peer, size, mib = [], [], 1000, bench.arguments.mib
+    at = re.compile(r"^(\S+)Z .*(Taking a snapshot|The snapshot is in: \d+ rows, (\d+) bytes)", re.MULTILINE)
+    with Cluster(bench.broker(), names=("eu",), config="store: {snapshot_rate: 10GiB}\n").start() as nodes:
+        a_commit = 800 * 1024 // size
+        for commit in range(mib * 1024 // 800):
+            puts = [{"put": {"ns": "bench", "key": f"k{commit:06}-{i:06}", "value": os.urandom(size // 2).hex()}}
+                    for i in range(a_commit)]  # fmt: skip
+            answer = nodes["eu"].call("POST", "/v1/commit", {"operations": puts})
+            assert answer.status == 200, answer.body
+        for run in bench.repeats():
+            joiner = nodes.add(f"new{run}").start(ready=False)
+            wait_until(lambda: "The snapshot is in" in joiner.log_text(), 600, "the snapshot is in")
+            taking, done = at.findall(joiner.log_text())[-2:]
+            joiner.wait_ready()
+            left = joiner.cli("member", "leave")
+            assert left.returncode == 0, left.stderr
+            joiner.stop()
+            took = datetime.fromisoformat(done[0]) - datetime.fromisoformat(taking[0])
+            megabytes = int(done[2]) / (1 << 20)
+            ours.append(megabytes / took.total_seconds())
+            peer.append(megabytes / copy_over_loopback(int(done[2]), bench.fresh("copy")))
+    ratio = statistics.median(ours) / statistics.median(peer)
+    return [Line(f"a new region's snapshot, {mib} MiB in values of {size:,} bytes", "MiB/s", ours,
+                 "plain copy of a file over loopback, synced", peer, ">= 0.5 x", ratio >= 0.5)]  # fmt: skip
+
+
 def line_overload(bench):
     """One client, one call at a time, while a flood of which more than half is refused comes over other connections."""
     from cluster import Cluster
@@ -388,6 +449,7 @@ LINES = {
     "wire": line_wire,
     "restart": line_restart,
     "verify": line_verify,
+    "bootstrap": line_bootstrap,
     "apply": line_apply,
     "put-kafka": line_put_kafka,
     "overload": line_overload,
@@ -432,6 +494,7 @@ def main():
     parser.add_argument("--reads", type=int, default=500, help="of the line visible, each run")
     parser.add_argument("--applies", type=int, default=60000, help="commits of the line apply, each run")
     parser.add_argument("--keys", type=int, default=200000, help="of the lines restart and verify")
+    parser.add_argument("--mib", type=int, default=512, help="of the line bootstrap")
     arguments = parser.parse_args()
     os.environ["REFRAIN_PROGRAM"] = str(pathlib.Path(arguments.build).resolve() / "refrain")
     if not shutil.which("redis-server") and "pairs" in (arguments.only or LINES):

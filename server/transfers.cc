@@ -16,6 +16,7 @@ namespace {
 
 constexpr Milliseconds kConnect{2'000};
 constexpr long kSilentSeconds = 60;
+constexpr long kReadBytes = 256L * 1024;  // at once
 constexpr int kPollMs = 1'000;
 
 struct FreeHandle {
@@ -128,6 +129,7 @@ void Transfers::Parts::begin(std::shared_ptr<Transfer> transfer) {
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(one->transfer->limit.count()));
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(CURLOPT_LOW_SPEED_TIME, kSilentSeconds);
+  set(CURLOPT_BUFFERSIZE, kReadBytes);
   set(CURLOPT_WRITEFUNCTION, take);
   set(CURLOPT_WRITEDATA, one.get());
   curl_multi_add_handle(multi, handle);

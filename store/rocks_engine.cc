@@ -326,6 +326,7 @@ class RocksView final : public View {
  public:
   explicit RocksView(const Database& database) : database_(database) {
     options_.snapshot = database_.db->GetSnapshot();
+    options_.fill_cache = false;  // it is read once from end to end: what others need stays in the cache
   }
   ~RocksView() override { database_.db->ReleaseSnapshot(options_.snapshot); }
   RocksView(const RocksView&) = delete;

@@ -21,15 +21,25 @@ Error damaged(const std::string& what) {
   return corrupt("The snapshot is damaged: " + what + ". Nothing of it is kept; it is asked for again.");
 }
 
-std::string framed(const std::string& body) {
-  Writer out;
-  out.u32(static_cast<std::uint32_t>(body.size())).u32(crc32c(body)).raw(body);
-  return out.take();
+/// A block as it is sent. `block` begins with kFrameBytes bytes that are filled in here.
+std::string framed(std::string block) {
+  std::string_view body = std::string_view(block).substr(kFrameBytes);
+  Writer frame;
+  frame.u32(static_cast<std::uint32_t>(body.size())).u32(crc32c(body));
+  block.replace(0, kFrameBytes, frame.bytes());
+  return block;
 }
 
-std::string encode_header(const SnapshotHeader& header) {
-  Writer out;
-  out.u8(static_cast<std::uint8_t>(BlockKind::kHeader)).raw(kMagic);
+/// A block that is being written, with room in front for its frame.
+Writer begun(BlockKind kind, std::size_t expected_bytes = 0) {
+  Writer out(kFrameBytes + expected_bytes);
+  out.u64(0).u8(static_cast<std::uint8_t>(kind));
+  return out;
+}
+
+std::string header_block(const SnapshotHeader& header) {
+  Writer out = begun(BlockKind::kHeader);
+  out.raw(kMagic);
   out.u32(header.store_format).u32(header.oldest_reader).u32(header.cluster.value);
   out.string(header.source.node).u64(header.source.incarnation.value).varint(header.applied.size());
   for (const auto& [journal, applied] : header.applied) {
@@ -37,7 +47,30 @@ std::string encode_header(const SnapshotHeader& header) {
   }
   out.varint(header.members.size());
   for (const std::string& entry : header.members) out.string(entry);
-  return out.u64(header.floor.value).take();
+  out.u64(header.floor.value);
+  return framed(out.take());
+}
+
+struct Frame {
+  std::size_t size = 0;
+  std::uint32_t crc = 0;
+};
+
+/// Of a block that is here with at least its frame.
+Frame frame_of(std::string_view block) {
+  Reader in(block.substr(0, kFrameBytes));
+  std::size_t size = in.u32();
+  return {size, in.u32()};
+}
+
+/// How many bytes the block that `bytes` begin with still lacks, as far as can be told: first those of its
+/// frame.
+Result<std::size_t> missing_from(std::string_view bytes) {
+  if (bytes.size() < kFrameBytes) return kFrameBytes - bytes.size();
+  std::size_t size = frame_of(bytes).size;
+  if (size > kSnapshotMaxBlockBytes) return damaged("a block is larger than any block");
+  std::size_t whole = kFrameBytes + size;
+  return whole > bytes.size() ? whole - bytes.size() : 0;
 }
 
 /// After the kind and the magic words.
@@ -136,10 +169,10 @@ bool SnapshotWriter::advance() {
 Result<std::optional<std::string>> SnapshotWriter::next() {
   if (!header_sent_) {
     header_sent_ = true;
-    return std::optional<std::string>(framed(encode_header(header_)));
+    return std::optional<std::string>(header_block(header_));
   }
-  Writer body;
-  body.u8(static_cast<std::uint8_t>(BlockKind::kRows));
+  constexpr std::size_t kLastRow = 16 * 1024;  // may pass the size: most rows are smaller than this
+  Writer body = begun(BlockKind::kRows, kSnapshotBlockBytes + kLastRow);
   std::optional<std::size_t> said;  // the family whose name stands before the rows that follow
   while (!rows_done_ && body.bytes().size() < kSnapshotBlockBytes) {
     if (!advance()) {
@@ -155,14 +188,14 @@ Result<std::optional<std::string>> SnapshotWriter::next() {
     cursor_->next();
   }
   if (!said) return std::optional<std::string>();
-  return std::optional<std::string>(framed(body.bytes()));
+  return std::optional<std::string>(framed(body.take()));
 }
 
 std::string SnapshotWriter::finish() {
   REFRAIN_ASSERT(rows_done_, "a snapshot ends after its last row");
-  Writer body;
-  body.u8(static_cast<std::uint8_t>(BlockKind::kEnd)).u64(totals_.rows).u64(totals_.bytes);
-  return framed(body.bytes());
+  Writer body = begun(BlockKind::kEnd);
+  body.u64(totals_.rows).u64(totals_.bytes);
+  return framed(body.take());
 }
 
 Result<std::unique_ptr<SnapshotLoader>> SnapshotLoader::start(Engine& engine, Identity identity,
@@ -177,25 +210,36 @@ Result<std::unique_ptr<SnapshotLoader>> SnapshotLoader::start(Engine& engine, Id
 
 Result<void> SnapshotLoader::feed(std::string_view bytes) {
   if (broken_) return damaged("it went wrong before");
-  pending_.append(bytes);
-  std::size_t at = 0;
-  while (pending_.size() - at >= kFrameBytes) {
-    Reader frame(std::string_view(pending_).substr(at, kFrameBytes));
-    std::size_t size = frame.u32();
-    std::uint32_t crc = frame.u32();
-    broken_ = true;  // unless this block turns out well
-    if (size > kSnapshotMaxBlockBytes) return damaged("a block is larger than any block");
-    broken_ = false;
-    if (pending_.size() - at - kFrameBytes < size) break;
-    std::string_view body = std::string_view(pending_).substr(at + kFrameBytes, size);
-    broken_ = true;
-    if (crc32c(body) != crc) return damaged("a block's checksum does not fit");
-    if (auto taken = take_block(body); !taken) return taken;
-    broken_ = false;
-    at += kFrameBytes + size;
+  broken_ = true;                                // unless all of it turns out well
+  while (!pending_.empty() && !bytes.empty()) {  // the block that the piece before had begun
+    auto missing = missing_from(pending_);
+    if (!missing) return missing.error();
+    std::size_t taken = std::min(*missing, bytes.size());
+    pending_.append(bytes.substr(0, taken));
+    bytes.remove_prefix(taken);
+    auto left = missing_from(pending_);
+    if (!left) return left.error();
+    if (*left > 0) continue;
+    if (auto fed = take_framed(pending_); !fed) return fed;
+    pending_.clear();
   }
-  pending_.erase(0, at);
+  while (!bytes.empty()) {
+    auto missing = missing_from(bytes);
+    if (!missing) return missing.error();
+    if (*missing > 0) break;
+    std::size_t whole = frame_of(bytes).size + kFrameBytes;
+    if (auto fed = take_framed(bytes.substr(0, whole)); !fed) return fed;
+    bytes.remove_prefix(whole);
+  }
+  pending_.append(bytes);
+  broken_ = false;
   return {};
+}
+
+Result<void> SnapshotLoader::take_framed(std::string_view block) {
+  std::string_view body = block.substr(kFrameBytes);
+  if (crc32c(body) != frame_of(block).crc) return damaged("a block's checksum does not fit");
+  return take_block(body);
 }
 
 Result<void> SnapshotLoader::take_block(std::string_view body) {

@@ -105,6 +105,7 @@ class SnapshotLoader {
         load_(engine.bulk_load()),
         identity_(std::move(identity)),
         accept_(std::move(accept)) {}
+  Result<void> take_framed(std::string_view block);
   Result<void> take_block(std::string_view body);
   Result<void> take_header(std::string_view body);
   Result<void> take_rows(std::string_view body);
