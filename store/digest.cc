@@ -103,6 +103,12 @@ std::optional<Counted> count_row(std::string_view row_key, std::string_view byte
   return counted;
 }
 
+void put_all(Draft& draft, const DigestBuckets& buckets, std::uint64_t round) {
+  Writer out(13 + buckets.bytes().size());
+  out.u8(kRowFormat).u32(kDigestFormat).u64(round).raw(buckets.bytes());
+  draft.put(Family::kDefault, kAll, out.take());
+}
+
 Error unreadable(std::string_view row_key) {
   auto [ns, key] = split_kv_key(row_key);
   return unreadable_kv(ns, key);
@@ -135,6 +141,10 @@ bool DigestBuckets::add_row(std::string_view row_key, std::string_view bytes) {
   if (!counted) return false;
   if (counted->hash) add(counted->bucket, *counted->hash);
   return true;
+}
+
+void put_digest(Draft& draft, const DigestBuckets& buckets) {
+  put_all(draft, buckets, 1);
 }
 
 Result<DigestBuckets> read_digest(const View& view) {
@@ -211,9 +221,7 @@ void Digest::put_changed(Draft& draft) {
   }
   if (place_.kept) REFRAIN_BRANCH(digest_written_whole);
   next_ = {true, place_.round + (REFRAIN_PLANTED(digest_round_stays) ? 0 : 1), 0, 0};
-  Writer out(13 + buckets_.bytes().size());
-  out.u8(kRowFormat).u32(kDigestFormat).u64(next_.round).raw(buckets_.bytes());
-  draft.put(Family::kDefault, kAll, out.take());
+  put_all(draft, buckets_, next_.round);
 }
 
 void Digest::written() {

@@ -49,6 +49,9 @@ class DigestBuckets {
   std::vector<Hash128> buckets_ = std::vector<Hash128>(kDigestBuckets);
 };
 
+/// Makes `buckets` what a store keeps that had no digest before: with it a new content needs no scan.
+void put_digest(Draft& draft, const DigestBuckets& buckets);
+
 /// As kept in the store. A store in which nothing was ever counted has zeros.
 Result<DigestBuckets> read_digest(const View& view);
 

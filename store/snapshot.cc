@@ -6,6 +6,7 @@
 
 #include "base/coding.h"
 #include "base/hash.h"
+#include "base/planted.h"
 #include "store/data_dir.h"
 #include "store/draft.h"
 
@@ -294,6 +295,8 @@ Result<void> SnapshotLoader::take_rows(std::string_view body) {
       return damaged("it holds a row that is no snapshot's");
     totals_.rows += 1;
     totals_.bytes += key.size() + value.size();
+    if (*family == Family::kKv && !REFRAIN_PLANTED(snapshot_digest_empty) && !digest_.add_row(key, value))
+      return damaged("a key's row cannot be read");
     if (*family == Family::kDefault) {
       batch.put(*family, std::string(key), std::string(value));
     } else if (auto added = load_->add(*family, key, value); !added) {
@@ -318,7 +321,10 @@ Result<void> SnapshotLoader::finish() {
     return invalid("invalid", "The snapshot has not come whole.");
   if (auto loaded = load_->finish(); !loaded) return loaded;
   identity_.installing = false;
-  return write_identity(engine_, identity_);
+  Draft draft(engine_);
+  put_digest(draft, digest_);
+  Meta::set_identity(draft, identity_);
+  return engine_.write(draft.take(), Durability::kSynced);
 }
 
 Result<void> empty_store(Engine& engine) {

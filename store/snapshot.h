@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "store/digest.h"
 #include "store/engine.h"
 #include "store/meta.h"
 #include "store/operations.h"
@@ -117,6 +118,7 @@ class SnapshotLoader {
   std::string pending_;  // bytes of a block that is not whole yet
   std::optional<SnapshotHeader> header_;
   SnapshotTotals totals_;
+  DigestBuckets digest_;  // of the rows that came
   bool complete_ = false;
   bool broken_ = false;
 };

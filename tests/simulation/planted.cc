@@ -61,6 +61,7 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"digest_keeps_overwritten", "what is overwritten stays in the digest"},
       {"digest_counts_expiring", "a key that expires is in the digest"},
       {"digest_not_restored", "after a write that failed, the digest goes on from what it would have been"},
+      {"snapshot_digest_empty", "a joiner's digest begins without what its snapshot brought"},
       {"digest_round_stays", "what batches changed counts again when all of the digest was written"},
       // requests
       {"outcome_without_operations", "response and operations are two commits"},

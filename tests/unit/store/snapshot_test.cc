@@ -9,6 +9,7 @@
 
 #include "base/coding.h"
 #include "store/draft.h"
+#include "store/kv.h"
 #include "store/outbox.h"
 #include "store/sim_engine.h"
 
@@ -43,6 +44,13 @@ Identity identity_of(const NodeName& node, std::uint64_t incarnation) {
 }
 const Identity kJoiner = identity_of("us", 99);
 
+std::string kv_row(const std::string& value) {
+  KvRecord record;
+  record.version = {{40}, "eu"};
+  record.value = value;
+  return encode(record);
+}
+
 /// A source with a row of every kind.
 void fill(Store& source, int keys) {
   Draft draft(*source.engine);
@@ -61,7 +69,8 @@ void fill(Store& source, int keys) {
   Outbox outbox;
   outbox.append(draft, {5}, "commit");
   Outbox::keep_aside(draft, {1}, {6}, "void");
-  for (int i = 0; i < keys; ++i) draft.put(Family::kKv, "ns\0key" + std::to_string(i), std::string(300, 'v'));
+  for (int i = 0; i < keys; ++i)
+    draft.put(Family::kKv, kv_key("ns", "key" + std::to_string(i)), kv_row(std::string(300, 'v')));
   for (Family family :
        {Family::kRequests, Family::kOpen, Family::kResponses, Family::kConflicts, Family::kDuplicates}) {
     draft.put(family, "row", std::string(family_name(family)));
@@ -97,6 +106,14 @@ Rows expected_at_joiner(const Store& source) {
   Draft draft(*only_identity.engine);
   Meta::set_identity(draft, kJoiner);
   only_identity.write(draft);
+  DigestBuckets counted;
+  for (const auto& [name, value] : rows) {
+    if (name.first == Family::kKv) {
+      EXPECT_TRUE(counted.add_row(name.second, value));
+    }
+  }
+  put_digest(draft, counted);
+  only_identity.write(draft);
   rows.merge(rows_of(*only_identity.engine));
   return rows;
 }
@@ -128,7 +145,25 @@ TEST(Snapshot, CarriesTheDataAndWhatIsKnownOfOthersAndNothingOfItsSource) {
   EXPECT_FALSE(rows.contains({Family::kDefault, "published"}));
   EXPECT_FALSE(rows.contains({Family::kDefault, "synced"}));
   EXPECT_EQ(Meta::words(*joiner.engine)->size(), 0u);
-  EXPECT_EQ(rows_of(*joiner.engine).size(), 3000u + 5 + 1 + 7);
+  EXPECT_EQ(rows_of(*joiner.engine).size(), 3000u + 5 + 1 + 8);
+}
+
+TEST(Snapshot, BringsItsDigestSoThatTheNextOpenCountsNothing) {
+  Store source;
+  fill(source, 3000);
+  Store joiner;
+  auto loader = std::move(*SnapshotLoader::start(*joiner.engine, kJoiner));
+  ASSERT_TRUE(loader->feed(joined(blocks_of(source))));
+  ASSERT_TRUE(loader->finish());
+  DigestCount count(*joiner.engine);
+  ASSERT_TRUE(*count.step(SIZE_MAX));
+  EXPECT_NE(count.buckets(), DigestBuckets());
+  EXPECT_EQ(*read_digest(*joiner.engine), count.buckets());
+  Rows before = rows_of(*joiner.engine);
+  Digest digest;
+  ASSERT_TRUE(digest.load(*joiner.engine));
+  EXPECT_EQ(digest.buckets(), count.buckets());
+  EXPECT_EQ(rows_of(*joiner.engine), before) << "a count would have written its rows";
 }
 
 TEST(Snapshot, IsOneCutThoughWritesGoOn) {
@@ -233,9 +268,11 @@ TEST(Snapshot, RowsThatNoSnapshotHoldsAreRefused) {
     Store joiner;
     auto loader = std::move(*SnapshotLoader::start(*joiner.engine, kJoiner));
     EXPECT_TRUE(loader->feed(header));
-    return !loader->feed(framed(Writer().u8(2).u8(1).string(family).u8(0).string(key).string("v").take()));
+    std::string value = family == "kv" && key == "k" ? kv_row("v") : "v";
+    return !loader->feed(framed(Writer().u8(2).u8(1).string(family).u8(0).string(key).string(value).take()));
   };
   EXPECT_FALSE(refused("kv", "k"));
+  EXPECT_TRUE(refused("kv", "no row of a key")) << "its value has no format";
   EXPECT_TRUE(refused("default", "identity"));
   EXPECT_TRUE(refused("default", "published"));
   EXPECT_TRUE(refused("outbox", "k"));
