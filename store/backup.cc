@@ -13,14 +13,13 @@
 #include "store/draft.h"
 #include "store/files.h"
 #include "store/outbox.h"
+#include "store/remove_rows.h"
 #include "store/rocks_engine.h"
 
 namespace refrain::store {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kRowsAtOnce = 1'000;
 
 std::string mark_of(const std::string& directory) {
   return directory + "/BACKUP";
@@ -162,17 +161,9 @@ bool is_the_old_clusters(Family family, std::string_view key) {
 
 Result<void> forget_the_old_cluster(Engine& engine) {
   for (Family family : {Family::kDefault, Family::kOutbox}) {
-    Batch batch;
-    auto cursor = engine.cursor(family);
-    for (cursor->seek(""); cursor->valid(); cursor->next()) {
-      if (!is_the_old_clusters(family, cursor->key())) continue;
-      batch.remove(family, std::string(cursor->key()));
-      if (batch.changes().size() < kRowsAtOnce) continue;
-      if (auto written = engine.write(batch, Durability::kBuffered); !written) return written;
-      batch.clear();
-    }
-    if (auto status = cursor->status(); !status) return status;
-    if (auto written = engine.write(batch, Durability::kBuffered); !written) return written;
+    auto removed =
+        remove_rows(engine, family, [family](auto key) { return is_the_old_clusters(family, key); });
+    if (!removed) return removed;
   }
   return {};
 }

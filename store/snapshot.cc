@@ -9,6 +9,7 @@
 #include "base/planted.h"
 #include "store/data_dir.h"
 #include "store/draft.h"
+#include "store/remove_rows.h"
 
 namespace refrain::store {
 namespace {
@@ -328,21 +329,13 @@ Result<void> SnapshotLoader::finish() {
 }
 
 Result<void> empty_store(Engine& engine) {
-  constexpr std::size_t kRowsAtOnce = 1000;
   for (std::size_t i = 0; i < kFamilies; ++i) {
     Family family = static_cast<Family>(i);
     if (family == Family::kAside) continue;  // void commits, which only this store has
-    Batch batch;
-    auto cursor = engine.cursor(family);
-    for (cursor->seek(""); cursor->valid(); cursor->next()) {
-      if (family == Family::kDefault && cursor->key() == "identity") continue;
-      batch.remove(family, std::string(cursor->key()));
-      if (batch.changes().size() < kRowsAtOnce) continue;
-      if (auto written = engine.write(batch, Durability::kBuffered); !written) return written;
-      batch.clear();
-    }
-    if (auto status = cursor->status(); !status) return status;
-    if (auto written = engine.write(batch, Durability::kBuffered); !written) return written;
+    auto removed = remove_rows(engine, family, [family](std::string_view key) {
+      return family != Family::kDefault || key != "identity";
+    });
+    if (!removed) return removed;
   }
   Batch last;  // its sync takes in those before it
   last.remove(Family::kDefault, "hlc");
