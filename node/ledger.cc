@@ -201,6 +201,7 @@ Result<void> Ledger::write() {
     return {};
   }
   if (clock_.last() != stored_hlc_) store::Meta::set_hlc(draft_, clock_.last());
+  if (outbox_.stats() != written_outbox_) outbox_.put_counts(draft_);
   bool skipped =
       REFRAIN_PLANTED(ack_before_sync) || (commits_in_batch_ > 1 && REFRAIN_PLANTED(group_ack_before_sync));
   if (commits_in_batch_ > 1) REFRAIN_BRANCH(several_commits_in_a_batch);

@@ -154,7 +154,7 @@ bool is_the_old_clusters(Family family, std::string_view key) {
   if (family != Family::kDefault) return false;
   static constexpr std::array<std::string_view, 5> kPrefixes = {"applied/", "cursor/", "tick/", "members/",
                                                                 "word/"};
-  return key == "published" || key == "synced" || key == "own_entry" ||
+  return key == "published" || key == "synced" || key == "outbox" || key == "own_entry" ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](auto prefix) { return key.starts_with(prefix); });
 }

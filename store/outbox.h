@@ -41,10 +41,13 @@ class Outbox {
     std::uint64_t commits = 0;
     std::uint64_t bytes = 0;
     std::optional<Seq> lowest;
+    bool operator==(const Stats&) const = default;
   };
 
-  /// Counts what is there, in one pass.
+  /// Reads the counts; a store that has none is counted, in one pass.
   Result<void> load(const View& view);
+  /// Keeps the counts, with the rows that they count: put_counts() belongs in every batch that changes them.
+  void put_counts(Draft& draft) const;
 
   void append(Draft& draft, Seq seq, std::string bytes);
   /// Removes rows up to and with `seq`, at most `most` of them.

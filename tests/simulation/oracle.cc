@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "digest_truth.h"
+#include "outbox_truth.h"
 #include "world.h"
 
 namespace refrain::simulation {
@@ -55,8 +56,10 @@ void replicas_hold_the_same_rows(World& world) {
   world.forgetting().check_all();
 }
 
-void digests_fit_their_rows(World& world) {
+void digests_and_counts_fit_their_rows(World& world) {
   on_each(world, [&](Machine& machine) {
+    if (auto misfit = outbox_misfit(machine.disk()))
+      world.wrong(fmt::format("{}: {}", machine.name(), *misfit));
     if (auto misfit = digest_misfit(machine.disk(), true))
       world.wrong(fmt::format("{}: {}", machine.name(), *misfit));
   });
@@ -183,7 +186,7 @@ struct Oracle {
 constexpr Oracle kOracles[] = {
     {"acknowledged", acknowledged_commits_are_everywhere},
     {"same rows", replicas_hold_the_same_rows},
-    {"digest", digests_fit_their_rows},
+    {"digest", digests_and_counts_fit_their_rows},
     {"largest version", the_largest_version_is_read_everywhere},
     {"open conflicts", open_conflicts_are_what_no_writer_had_seen},
     {"conflicts", every_conflict_is_one},

@@ -10,6 +10,7 @@
 #include "clients.h"
 #include "digest_truth.h"
 #include "oracle.h"
+#include "outbox_truth.h"
 #include "replication/codec.h"
 #include "store/meta.h"
 
@@ -371,8 +372,10 @@ void World::look(std::size_t index, const store::View& view) {
   ghost_.look(index, view, machines_[index]->disk().unsynced() == 0);
   requests_.look(index);
   forgetting_.look(index, view);
-  constexpr std::uint64_t kDigestEvery = 1024;
-  if (++looks_ % kDigestEvery != 0) return;
+  constexpr std::uint64_t kWholeEvery = 1024;
+  if (++looks_ % kWholeEvery != 0) return;
+  if (auto misfit = outbox_misfit(machines_[index]->disk()))
+    wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));
   if (auto misfit = digest_misfit(machines_[index]->disk(), false))
     wrong(fmt::format("{}: {}", machines_[index]->name(), *misfit));
 }
