@@ -39,12 +39,6 @@ replication::ReadOutbox outbox_of(const store::Engine& engine) {
   };
 }
 
-store::Applied newest_own(const Ledger& ledger) {
-  const store::AppliedTable& applied = ledger.books().applied;
-  auto own = applied.find(ledger.journal());
-  return {ledger.books().newest, own == applied.end() ? Hlc{} : own->second.hlc};
-}
-
 }  // namespace
 
 Journals::Journals(const Config& config, const World& world, Ledger& ledger,
@@ -55,7 +49,8 @@ Journals::Journals(const Config& config, const World& world, Ledger& ledger,
       publisher_(*world.log, publisher_settings(config, topic_of(ledger.identity().node)), *world.random,
                  outbox_of(ledger.engine())),
       cursors_(std::move(cursors)),
-      at_start_(newest_own(ledger)) {
+      at_start_(ledger.books().unproven.value_or(ledger.newest_own())),
+      others_may_have_(at_start_.seq) {
   publisher_.start(ledger.books().published, ledger.books().newest);
 }
 
@@ -71,6 +66,7 @@ void Journals::read(const Moment& now, const JournalRules& rules) {
   may_publish_ = rules.may_publish;
   if (rules.may_apply) read_others(now, rules);
   read_own(now, rules);
+  if (own_end_seen_ && !rolled_back_) ledger_.prove();
   ledger_.set_published(publisher_.published());
   move_own_cursor(now);
 }
@@ -153,8 +149,24 @@ Result<void> Journals::apply(const Moment& now, store::Commit& commit) {
   lowest_kept_.erase(commit.journal());
   heed_gaps(commit.tick->gaps);
   auto ours = commit.tick->applied.find(ledger_.journal());
-  if (ours != commit.tick->applied.end() && ours->second.seq > ledger_.books().newest) rolled_back_ = true;
+  if (ours != commit.tick->applied.end() && is_not_ours(ours->second)) found_rolled_back(ours->second.seq);
   return {};
+}
+
+/// An own commit that a peer has. Of those that have left the outbox all have the same.
+bool Journals::is_not_ours(const store::Applied& shown) const {
+  if (shown.seq > others_may_have_) return true;
+  auto bytes = store::Outbox::get(ledger_.engine(), shown.seq);
+  if (!bytes || !*bytes) return false;
+  auto commit = replication::decode(**bytes, ledger_.identity().node);
+  return commit && commit->commit.hlc != shown.hlc;
+}
+
+void Journals::found_rolled_back(Seq newest) {
+  rolled_back_ = true;
+  own_found_.differs = true;
+  own_found_.newest = std::max(own_found_.newest, newest);
+  own_journal_ = own_found_;
 }
 
 void Journals::heed_gaps(const std::map<Journal, Seq>& gaps) {
@@ -180,7 +192,8 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
     own_end_seen_ = false;
     own_topic_ready_ = false;
     // What this process has made since its start may be there, too; a directory cannot fall back under it.
-    at_start_ = newest_own(ledger_);
+    at_start_ = ledger_.newest_own();
+    others_may_have_ = at_start_.seq;
   }
   make_own_topic(now);
   if (!own_topic_ready_ || own_end_seen_) return;
@@ -253,10 +266,7 @@ void Journals::take_own(const Moment& now, const replication::JournalEvent& even
     publisher_.found_in_topic(found->up_to);
     own_found_.newest = std::max(own_found_.newest, found->up_to);
   } else if (const auto* ahead = std::get_if<replication::RolledBackEvent>(&event)) {
-    rolled_back_ = true;
-    own_found_.differs = true;
-    own_found_.newest = std::max(own_found_.newest, ahead->seq);
-    own_journal_ = own_found_;
+    found_rolled_back(ahead->seq);
   } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
     read_members_first_ = true;
   } else if (const auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
@@ -281,7 +291,10 @@ void Journals::written(const Moment& now, std::vector<NewCommit> commits) {
   moved_.clear();
   for (NewCommit& commit : commits) publisher_.offer(commit.seq, std::move(commit.bytes));
   // What the store held when it was opened may be from a write whose sync failed: the first tick syncs it.
-  publisher_.set_allowed(may_publish_ && own_end_seen_ && !rolled_back_ && ledger_.synced_since_load());
+  bool allowed =
+      may_publish_ && own_end_seen_ && !rolled_back_ && ledger_.books().proven && ledger_.synced_since_load();
+  if (allowed) others_may_have_ = ledger_.books().newest;
+  publisher_.set_allowed(allowed);
   publisher_.step(now.steady);
   wakes_at_ = publisher_.wakes_at(now.steady);
 }
@@ -304,7 +317,8 @@ void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
   own_end_seen_ = false;
   own_journal_.reset();
   own_found_ = {};
-  at_start_ = newest_own(ledger_);
+  at_start_ = ledger_.newest_own();
+  others_may_have_ = at_start_.seq;
   publisher_.start_over(ledger_.books().published, ledger_.books().newest);
 }
 

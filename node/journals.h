@@ -72,8 +72,10 @@ class Journals {
   const std::string& own_topic_trouble() const { return own_topic_trouble_; }
   /// Our topic, or a peer's tick, has commits of ours that the directory does not.
   bool rolled_back() const { return rolled_back_; }
-  Seq newest_at_start() const { return at_start_.seq; }
-  Hlc hlc_at_start() const { return at_start_.hlc; }  // of that commit
+  /// The newest own commit that is surely of this directory's journal, when that is found to be ahead.
+  const store::Applied& at_start() const { return at_start_; }
+  /// No own commit that is newer has been sent by this directory.
+  Seq others_may_have() const { return others_may_have_; }
   /// What reading our own topic to its end found; none before.
   const std::optional<replication::OwnJournal>& own_journal() const { return own_journal_; }
   std::map<NodeName, replication::JournalPass> passes() const;
@@ -98,6 +100,8 @@ class Journals {
   std::optional<store::ReadCursor> stored_cursor(const NodeName& node) const;
   bool take(const Moment& now, const NodeName& node, replication::JournalEvent& event);
   Result<void> apply(const Moment& now, store::Commit& commit);
+  bool is_not_ours(const store::Applied& shown) const;
+  void found_rolled_back(Seq newest);
   void move_own_cursor(const Moment& now);
   void heed_gaps(const std::map<Journal, Seq>& gaps);
   std::string topic_of(const NodeName& node) const;
@@ -110,7 +114,8 @@ class Journals {
   std::unique_ptr<replication::JournalReader> own_reader_;
   std::map<NodeName, store::ReadCursor> cursors_;  // as stored
   std::map<NodeName, store::ReadCursor> moved_;    // in the running batch
-  store::Applied at_start_;                        // the newest own commit
+  store::Applied at_start_;  // the newest own commit, or the one before what was written unproven
+  Seq others_may_have_;
 
   std::unique_ptr<replication::Pending<void>> own_topic_;  // being made
   bool own_topic_ready_ = false;

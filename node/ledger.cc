@@ -62,6 +62,8 @@ Result<void> Ledger::reload() {
   if (!synced) return synced.error();
   auto floor = store::Meta::floor(engine_);
   if (!floor) return floor.error();
+  auto unproven = store::Meta::unproven(engine_);
+  if (!unproven) return unproven.error();
   if (auto loaded = conflicts_.load(engine_); !loaded) return loaded;
   if (auto loaded = outbox_.load(engine_); !loaded) return loaded;
   if (auto loaded = digest_.load(engine_); !loaded) return loaded;
@@ -70,7 +72,7 @@ Result<void> Ledger::reload() {
   newest_write_ = newest;
   synced_applied_.clear();
   synced_since_load_ = false;
-  books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor};
+  books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor, *unproven, false};
   bool from_a_snapshot = newest.value == 0 && REFRAIN_PLANTED(joiner_clock_below_floors);
   if (!REFRAIN_PLANTED(clock_from_wall) && !from_a_snapshot) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
@@ -81,6 +83,11 @@ Result<void> Ledger::reload() {
   collector_.start_over();
   ++loads_;
   return {};
+}
+
+store::Applied Ledger::newest_own() const {
+  auto own = books_.applied.find(journal());
+  return {books_.newest, own == books_.applied.end() ? Hlc{} : own->second.hlc};
 }
 
 void Ledger::start(WallMs wall) {
@@ -126,10 +133,12 @@ Result<CommitId> Ledger::append_commit(store::Commit commit) {
                  fmt::format("The commit has {} bytes, the limit is {} (limits.commit). Split it.",
                              bytes.size(), config_.limits.commit_bytes)};
   }
+  store::Applied before = newest_own();
   if (auto done = perform(commit); !done) {
     break_batch(done.error());
     return done.error();
   }
+  if (!books_.proven && !books_.unproven) store::Meta::set_unproven(draft_, *(books_.unproven = before));
   books_.newest = commit.seq;
   ++revision_;
   outbox_.append(draft_, commit.seq, bytes);
@@ -269,6 +278,14 @@ void Ledger::set_published(Seq seq) {
   if (seq == books_.published) return;
   books_.published = seq;
   store::Meta::set_published(draft_, seq);
+}
+
+void Ledger::prove() {
+  books_.proven = true;
+  if (!books_.unproven) return;
+  store::Meta::remove_unproven(draft_);
+  books_.unproven.reset();
+  sync_ = true;
 }
 
 void Ledger::set_synced(Seq seq) {

@@ -44,6 +44,10 @@ struct Books {
   Seq published;
   Seq synced;
   Hlc floor;
+  /// Own commits behind this one were written before the end of the own journal was read: of a directory that
+  /// is older than its journal they count nowhere. None: there are none of these.
+  std::optional<store::Applied> unproven;
+  bool proven = false;  // since the load that end was read, and the directory is not older
   bool operator==(const Books&) const = default;
 };
 
@@ -61,6 +65,7 @@ class Ledger {
   /// No own commit with operations is newer. (Of those from before the load only that much is known.)
   Seq newest_write() const { return newest_write_; }
   Journal journal() const { return {identity_.node, identity_.incarnation}; }
+  store::Applied newest_own() const;
   const Books& books() const { return books_; }
   /// Of books().applied what a synced write has made safe against power cuts since this ledger was loaded.
   const store::AppliedTable& synced_applied() const { return synced_applied_; }
@@ -120,6 +125,9 @@ class Ledger {
   // ---- small rows that ride along with the batch
 
   void set_published(Seq seq);
+  /// The end of the own journal was read. Synced, since a directory that forgets it takes what it publishes
+  /// next for another's.
+  void prove();
   void set_synced(Seq seq);
   Result<void> forget_outbox_up_to(Seq seq);  // bounded work per call
   Result<void> expire_conflicts();            // bounded work per call

@@ -213,7 +213,7 @@ void Regions::take_membership_step(const Moment& now) {
   replication::MembershipStep step = membership_->step(
       {now.wall, now.steady, ledger_.books().applied, ledger_.books().ticks, journals_.heard(), passes, gaps,
        journals_.lowest_kept(), readable, ledger_.books().newest, ledger_.newest_write(),
-       journals_.newest_at_start(), nothing_void_left(), journals_.own_journal()});
+       journals_.others_may_have(), nothing_void_left(), journals_.own_journal()});
   membership_due_ = now.steady + step.idle;
   if (step.start_over) return start_over(*step.start_over);
   for (const replication::MembersRow& row : step.persist) {
@@ -230,9 +230,9 @@ void Regions::take_membership_step(const Moment& now) {
   if (step.next.value != 0) identity.next = step.next;
   if (membership_->standing().mode == Mode::kRolledBack) {
     if (!identity.rolled_back) {
-      void_from_ = journals_.newest_at_start().next();
+      void_from_ = journals_.at_start().seq.next();
       store::Outbox::set_void_start(ledger_.draft(), identity.incarnation,
-                                    {*void_from_, journals_.hlc_at_start()});
+                                    {*void_from_, journals_.at_start().hlc});
     }
     identity.rolled_back = true;
   }

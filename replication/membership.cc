@@ -233,11 +233,12 @@ void Membership::fork(std::string detail) {
 
 void Membership::check_directory(const Facts& facts) {
   if (!table_.is(identity_.self.incarnation, MemberState::kActive)) return;
-  if (facts.own_journal && (facts.own_journal->differs || facts.own_journal->newest > facts.newest))
+  if (facts.own_journal && (facts.own_journal->differs || facts.own_journal->newest > facts.others_may_have))
     rolled_back_ = true;
   for (const auto& [member, tick] : facts.ticks) {
+    if (member == identity_.self) continue;
     auto ours = tick.tick.applied.find(identity_.self);
-    if (ours != tick.tick.applied.end() && ours->second.seq > facts.newest) rolled_back_ = true;
+    if (ours != tick.tick.applied.end() && ours->second.seq > facts.others_may_have) rolled_back_ = true;
   }
 }
 

@@ -81,7 +81,7 @@ struct MembershipFacts {
   const std::map<Journal, Seq>& readable;
   Seq newest;                                    // own journal
   Seq newest_write;                              // the newest of it that may have operations
-  Seq newest_at_start;                           // when this process opened the directory
+  Seq others_may_have;                           // of it nothing newer was sent by this directory
   bool nothing_void_left = true;                 // what is void of its own commits has been put aside
   const std::optional<OwnJournal>& own_journal;  // none until it has been read to its end
 };

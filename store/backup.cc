@@ -154,9 +154,10 @@ bool is_the_old_clusters(Family family, std::string_view key) {
   if (family != Family::kDefault) return false;
   static constexpr std::array<std::string_view, 5> kPrefixes = {"applied/", "cursor/", "tick/", "members/",
                                                                 "word/"};
-  return key == "published" || key == "synced" || key == "outbox" || key == "own_entry" ||
-         std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                     [&](auto prefix) { return key.starts_with(prefix); });
+  return key == "published" || key == "synced" || key == "outbox" || key == "unproven" ||
+         key == "own_entry" || std::any_of(kPrefixes.begin(), kPrefixes.end(), [&](auto prefix) {
+           return key.starts_with(prefix);
+         });
 }
 
 Result<void> forget_the_old_cluster(Engine& engine) {

@@ -176,6 +176,18 @@ Result<Seq> Meta::synced(const View& view) {
 void Meta::set_synced(Draft& draft, Seq seq) {
   set_number(draft, "synced", seq.value);
 }
+Result<std::optional<Applied>> Meta::unproven(const View& view) {
+  return read_row(view, "unproven", [](Reader& in) {
+    Seq seq{in.u64()};
+    return Applied{seq, {in.u64()}};
+  });
+}
+void Meta::set_unproven(Draft& draft, const Applied& before) {
+  draft.put(Family::kDefault, "unproven", row().u64(before.seq.value).u64(before.hlc.value).take());
+}
+void Meta::remove_unproven(Draft& draft) {
+  draft.remove(Family::kDefault, "unproven");
+}
 Result<Hlc> Meta::floor(const View& view) {
   return number(view, "floor").map([](std::uint64_t v) { return Hlc{v}; });
 }

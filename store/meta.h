@@ -55,6 +55,11 @@ struct Meta {
   static void set_published(Draft& draft, Seq seq);
   static Result<Seq> synced(const View& view);
   static void set_synced(Draft& draft, Seq seq);
+  /// The newest own commit before those that were written while nobody knew whether the directory is older
+  /// than its journal. nullopt: there are none of these.
+  static Result<std::optional<Applied>> unproven(const View& view);
+  static void set_unproven(Draft& draft, const Applied& before);
+  static void remove_unproven(Draft& draft);
   static Result<Hlc> floor(const View& view);
   static void set_floor(Draft& draft, Hlc floor);
 

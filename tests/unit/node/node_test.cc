@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "base/text.h"
 #include "small_cluster.h"
 #include "store/outbox.h"
 
@@ -312,22 +315,30 @@ TEST(Disk, WhileItIsFullReadsStayAndNothingIsReadFromTheLog) {
   EXPECT_TRUE(world.until([&] { return world.get("us", "k") == "2"; }));
 }
 
-TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside) {
-  SmallCluster world({"eu", "us"});
+/// What eu's disk was before `lost` more commits, which us has.
+store::SimDisk older_disk_of_eu(SmallCluster& world, int lost) {
   world.start();
-  ASSERT_TRUE(world.put("eu", "k", "old", {Ack::Kind::kAll, "", 20'000ms}));
+  EXPECT_TRUE(world.put("eu", "k", "old", {Ack::Kind::kAll, "", 20'000ms}));
   world["eu"].power_cut(0);
   auto engine = store::SimEngine::open(world["eu"].disk());
-  ASSERT_TRUE(engine);
-  ASSERT_TRUE((*engine)->checkpoint("copy"));
+  EXPECT_TRUE(engine && (*engine)->checkpoint("copy"));
   auto copy = store::SimEngine::open_checkpoint(world["eu"].disk(), "copy");
   engine->reset();
-  ASSERT_TRUE(world["eu"].start());
-  ASSERT_TRUE(world.until([&] { return world.ready("eu"); }));
-  auto newer = world.put("eu", "k", "new", {Ack::Kind::kAll, "", 20'000ms});
-  ASSERT_TRUE(newer);
+  EXPECT_TRUE(world["eu"].start());
+  EXPECT_TRUE(world.until([&] { return world.ready("eu"); }));
+  for (int i = 0; i < lost; ++i) {
+    EXPECT_TRUE(world.put("eu", "k", "new", {Ack::Kind::kAll, "", 20'000ms}));
+  }
   world["eu"].power_cut(0);
-  world["eu"].disk() = std::move(*copy);
+  return std::move(*copy);
+}
+
+TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside) {
+  SmallCluster world({"eu", "us"});
+  store::SimDisk older = older_disk_of_eu(world, 1);
+  auto newer = world["us"].node().get("shop", "k");
+  ASSERT_TRUE(newer && *newer);
+  world["eu"].disk() = std::move(older);
   ASSERT_TRUE(world["eu"].start());
   auto early = world.put("eu", "k", "written before it knew");
   BeginCall begin = SmallCluster::begin_call("a");
@@ -344,7 +355,7 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
     ASSERT_TRUE(kept);
     ASSERT_EQ(kept->items.size(), 1u) << "without ticks";
     EXPECT_EQ(kept->items[0].commit.id(), early->commit);
-    EXPECT_LT(kept->items[0].seen_own, newer->version.hlc)
+    EXPECT_LT(kept->items[0].seen_own, (*newer)->version.hlc)
         << "the version that was lost is not one it had seen";
     EXPECT_GT(kept->items[0].seen_own, Hlc{});
     auto event = world.ask<EventReport>(
@@ -356,6 +367,56 @@ TEST(OlderDirectory, ReadsStayWritesAreRefusedAndWhatWasWrittenSinceIsKeptAside)
   auto after = store::SimEngine::open(world["eu"].disk());
   ASSERT_TRUE(after);
   EXPECT_GE(*store::Outbox::count_aside(**after), early ? 1u : 0u);
+}
+
+TEST(OlderDirectory, WhatSeveralStartsWroteBeforeTheJournalCouldBeReadIsAllKeptAside) {
+  SmallCluster world({"eu", "us"});
+  world["eu"].disk() = older_disk_of_eu(world, 2);
+  simulation::Dice dice(1);
+  world.broker().set_faults({.reader_stalls = 1, .answer_stalls = 1}, &dice);  // Kafka gives nothing
+  std::set<CommitId> wrote;
+  for (int start = 0; start < 3; ++start) {
+    ASSERT_TRUE(world["eu"].start());
+    for (int i = 0; i < 2; ++i) {
+      auto put = world.put("eu", "k", "of no journal");
+      ASSERT_TRUE(put) << put.error().detail;
+      wrote.insert(put->commit);
+    }
+    world.run(3'000ms);
+    world["eu"].power_cut(0);
+  }
+  world.broker().set_faults({}, nullptr);
+  ASSERT_TRUE(world["eu"].start());
+  ASSERT_TRUE(world.until([&] { return !world.put("eu", "k", "x").has_value(); }));
+  EXPECT_EQ(world.put("eu", "k", "x").error().slug, "rolled_back");
+  world.run(5'000ms);
+  EXPECT_EQ(world.get("us", "k"), "new");
+  std::set<CommitId> kept;
+  auto aside = world["eu"].node().void_commits({}, {}, 100);
+  ASSERT_TRUE(aside);
+  for (const auto& commit : aside->items) kept.insert(commit.commit.id());
+  for (const CommitId& commit : wrote) EXPECT_TRUE(kept.contains(commit)) << format_commit_id(commit);
+}
+
+TEST(OlderDirectory, IsFoundByAPeersTickWhenItsJournalIsGoneAndItHasWrittenMoreThanItLost) {
+  SmallCluster world({"eu", "us"});
+  world["eu"].disk() = older_disk_of_eu(world, 2);
+  world.broker().delete_topic("refrain.small.journal.eu");
+  simulation::Dice dice(1);
+  world.broker().set_faults({.reader_stalls = 1}, &dice);
+  ASSERT_TRUE(world["eu"].start());
+  for (int i = 0; i < 20; ++i) {
+    auto put = world.put("eu", "k", "of no journal");
+    ASSERT_TRUE(put) << put.error().detail;
+  }
+  world.broker().set_faults({}, nullptr);
+  ASSERT_TRUE(world.until([&] { return !world.put("eu", "k", "x").has_value(); }));
+  EXPECT_EQ(world.put("eu", "k", "x").error().slug, "rolled_back");
+  world.run(5'000ms);
+  auto aside = world["eu"].node().void_commits({}, {}, 100);
+  ASSERT_TRUE(aside);
+  EXPECT_GE(aside->items.size(), 20u);
+  EXPECT_EQ(world.get("us", "k"), "new") << "nothing of it was published";
 }
 
 // ---- forgetting
