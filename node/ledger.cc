@@ -300,7 +300,11 @@ Result<void> Ledger::forget_outbox_up_to(Seq seq) {
 }
 
 Result<bool> Ledger::move_aside(Seq from) {
-  auto more = outbox_.move_aside(draft_, identity_.incarnation, from, kForgetPerStep);
+  auto worth = [this](std::string_view bytes) {
+    auto commit = replication::decode(bytes, identity_.node);
+    return !commit || !commit->commit.tick;  // also what cannot be read
+  };
+  auto more = outbox_.move_aside(draft_, identity_.incarnation, from, kForgetPerStep, worth);
   if (!more) break_batch(more.error());
   return more;
 }

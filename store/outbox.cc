@@ -107,12 +107,13 @@ Result<std::optional<std::string>> Outbox::get(const View& view, Seq seq) {
   return view.get(Family::kOutbox, key_of(seq));
 }
 
-Result<bool> Outbox::move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most) {
+Result<bool> Outbox::move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most,
+                                const Worth& worth) {
   auto cursor = draft.view().cursor(Family::kOutbox);
   cursor->seek(key_of(from));
   for (; cursor->valid() && most > 0; cursor->next(), --most) {
     Seq seq{Reader(cursor->key()).u64()};
-    keep_aside(draft, incarnation, seq, std::string(cursor->value()));
+    if (worth(cursor->value())) keep_aside(draft, incarnation, seq, std::string(cursor->value()));
     draft.remove(Family::kOutbox, cursor->key());
     stats_.commits -= 1;
     stats_.bytes -= cursor->value().size();

@@ -2,6 +2,7 @@
 // This node's own commits, in the exact bytes that go to Kafka, kept until every member has them.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,9 +61,11 @@ class Outbox {
                                              std::size_t most_bytes);
   static Result<std::optional<std::string>> get(const View& view, Seq seq);
 
-  /// Moves written rows from `from` on to the void commits, at most `most` of them. True when there may be
-  /// more.
-  Result<bool> move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most);
+  /// Moves written rows from `from` on to the void commits, at most `most` of them; those that are not
+  /// `worth` keeping (ticks) only leave. True when there may be more.
+  using Worth = std::function<bool(std::string_view bytes)>;
+  Result<bool> move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most,
+                          const Worth& worth);
   /// Commits that are void, kept for export.
   static void keep_aside(Draft& draft, Incarnation incarnation, Seq seq, const std::string& bytes);
   static Result<std::uint64_t> count_aside(const View& view);

@@ -209,17 +209,19 @@ TEST_F(OutboxRows, VoidCommitsAreReadInPagesAndWhereTheyBeginIsNoneOfThem) {
   EXPECT_EQ(Outbox::void_start(*engine_, {2}).error().code, Code::kCorrupt);
 }
 
-TEST_F(OutboxRows, WhatIsVoidGoesAsideAFewAtATimeAndIsNoLongerCounted) {
+TEST_F(OutboxRows, WhatIsVoidAndWorthKeepingGoesAsideAFewAtATimeAndIsNoLongerCounted) {
+  auto not_seven = [](std::string_view bytes) { return bytes != "commit7"; };
   append(1, 10);
-  EXPECT_TRUE(*outbox_.move_aside(draft_, {1}, {6}, 3));
+  EXPECT_TRUE(*outbox_.move_aside(draft_, {1}, {6}, 3, not_seven));
   flush();
-  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {6}, 100));
+  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {6}, 100, not_seven));
   flush();
-  EXPECT_EQ(*Outbox::count_aside(*engine_), 5u);
+  EXPECT_EQ(*Outbox::count_aside(*engine_), 4u);
+  EXPECT_FALSE(*Outbox::is_aside(*engine_, {"eu", {1}, {7}}));
   EXPECT_EQ(outbox_.stats().commits, 5u);
   EXPECT_EQ(outbox_.stats().lowest, Seq{1});
   expect_counts_as_one_pass();
-  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {1}, 100));
+  EXPECT_FALSE(*outbox_.move_aside(draft_, {1}, {1}, 100, not_seven));
   flush();
   EXPECT_EQ(outbox_.stats().lowest, std::nullopt);
   expect_counts_as_one_pass();
