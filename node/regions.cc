@@ -8,6 +8,7 @@
 #include "base/planted.h"
 #include "base/text.h"
 #include "replication/codec.h"
+#include "replication/scope_agreement.h"
 #include "store/meta.h"
 #include "store/snapshot.h"
 
@@ -36,12 +37,6 @@ std::map<std::string, std::string> announced_scopes(const RequestSettings& reque
     if (scope != otherwise) scopes[ns] = scope;
   }
   return scopes;
-}
-
-std::string scope_in(const std::map<std::string, std::string>& scopes, const std::string& ns) {
-  if (auto found = scopes.find(ns); found != scopes.end()) return found->second;
-  auto otherwise = scopes.find("");
-  return otherwise == scopes.end() ? std::string(kLocalScope) : otherwise->second;
 }
 
 replication::MembershipConfig membership_config(const Config& config, const Start& start) {
@@ -525,14 +520,8 @@ std::optional<std::string> Regions::address_of(const NodeName& node) const {
                                                              : std::optional(member->traits.address);
 }
 
-std::optional<NodeName> Regions::scope_differs(const std::string& ns) const {
-  std::string ours = format_scope(config_.requests.of(ns).scope);
-  for (const Journal& journal : membership_->table().active()) {
-    const replication::Member* member = membership_->table().find(journal.incarnation);
-    if (journal != self_ && member != nullptr && scope_in(member->traits.scopes, ns) != ours)
-      return journal.node;
-  }
-  return std::nullopt;
+std::optional<std::string> Regions::scope_differs(const std::string& ns) const {
+  return replication::scope_trouble(knowledge(), ns, format_scope(config_.requests.of(ns).scope));
 }
 
 Result<void> Regions::check_ack(const Ack& ack) const {
