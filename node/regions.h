@@ -79,6 +79,7 @@ class Regions final : public Replicator {
   }
   void note_progress();
   void note_members();
+  void note_healed(HealedReport healed);
   void expect_journals();
   void note_caught_up();
   void note_kafka(const Moment& now);

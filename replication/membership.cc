@@ -142,6 +142,7 @@ MembershipStep Membership::step(const Facts& facts) {
   if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) {
     REFRAIN_BRANCH(members_log_agreed_again);
     lost_ = false;
+    out.mended = std::move(found_lost_);
   }
 
   waits_for_ = lost_ ? disagreeing(facts) : std::vector<Incarnation>{};
@@ -203,6 +204,7 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
   log_n_ = counted.size();
   if (log_n_ < known_n()) {
     REFRAIN_BRANCH(members_log_lost);
+    if (!lost_) found_lost_ = fmt::format("{} of its {} entries were left", log_n_, known_n());
     lost_ = true;
     barrier_.reset();
   }
