@@ -43,6 +43,11 @@ Result<MemberOrder> Regions::order(MemberOrder order, const Moment& now) {
   if (mode != Mode::kActive && mode != Mode::kFenced && mode != Mode::kRolledBack)
     return invalid("invalid", fmt::format("This node is {}: it has nothing to rejoin from.",
                                           replication::mode_name(mode)));
+  // It would take no more writes and wait for somebody who can give it a snapshot.
+  if (!table.others_active(self_.incarnation))
+    return invalid("invalid",
+                   "No other member is active: nobody has the data of which this node would take a snapshot, "
+                   "so it keeps its own. Nothing was changed.");
   auto current = table.current(self_.node);
   if (mode == Mode::kFenced && current && *current != self_.incarnation)
     return invalid("invalid",
