@@ -81,8 +81,12 @@ class HomeMoves(unittest.TestCase):
         self.assertEqual((answer.status, answer.headers["refrain-decision"]), (503, "refused"))
         checks = {check["name"]: check for check in node.status()["checks"]}
         self.assertFalse(checks[f"config {member}"]["ok"])
-        notes = {row["node"]: row["note"] for row in node.call("GET", "/v1/members").json()["members"]}
-        self.assertIn("config_mismatch", notes[member])
+
+        def noted():  # once it was heard after the start
+            rows = node.call("GET", "/v1/members").json()["members"]
+            return any(row["node"] == member and "config_mismatch" in row["note"] for row in rows)
+
+        wait_until(noted, 30, f"the row of {member} says so")
 
     def test_a_home_moves_by_new_configurations_while_begins_go_on_and_never_two_nodes_say_go(self):
         config = QUICK + HOME.format("eu")
