@@ -82,6 +82,19 @@ class Healing(unittest.TestCase):
             last = cluster["ap"].put("shop", "last", "1", "?ack=all&timeout=30s")
             self.assertEqual((last.status, last.json()["waiting_for"]), (200, []))
 
+    def test_nodes_that_move_to_another_kafka_one_after_the_other_lose_nothing(self):
+        with KafkaBroker() as old, KafkaBroker() as new, Cluster(old, names=("eu", "us"), config=QUICK).start() as cluster:
+            with Writer(cluster["eu"], "load-eu") as one, Writer(cluster["us"], "load-us") as other:
+                for node in cluster:
+                    for writer in (one, other):
+                        writer.wait(100)
+                    node.config.write_text(node.config.read_text().replace(old.bootstrap, new.bootstrap))
+                    self.assertEqual(node.stop(), 0)
+                    node.start()
+                for writer in (one, other):
+                    writer.wait(100)
+            self.assert_all_everywhere(cluster, one, other)
+
     def test_nothing_is_published_into_topics_of_another_cluster_on_that_address(self):
         with KafkaBroker() as broker, Cluster(broker, names=("eu", "us"), config=QUICK).start() as ours:
             eu, us = ours

@@ -125,6 +125,24 @@ class HomeMoves(unittest.TestCase):
                 self.assertEqual(node.items("/v1/duplicates?all=true"), [])
                 self.assertEqual([c["name"] for c in node.status()["checks"] if not c["ok"] and "config" in c["name"]], [])
 
+    def test_after_its_home_is_lost_and_evicted_another_node_says_go_and_knows_what_was_decided(self):
+        config = QUICK + HOME.format("eu")
+        with Cluster(shared_broker(), names=("us", "eu", "ap"), config=config).start() as cluster:
+            us, eu, ap = cluster
+            go = eu.begin("payments", "running", query="?wait=20s&lease=1h")
+            self.assertEqual(go.status, 201, go.body)
+            self.assertEqual(eu.put("shop", "last", "1", "?ack=log&timeout=20s").status, 200)
+            eu.kill()
+            for node in (us, ap):
+                self.move(node, "home:us")
+            wait_until(lambda: " eu has the scope home:eu" in us.begin("payments", "new").json()["detail"], 30, "us names eu")
+            evicted = us.cli("member", "evict", "eu", "--yes", "--wait", "50s")
+            self.assertEqual(evicted.returncode, 0, evicted.stderr)
+            go = wait_until(lambda: (a := us.begin("payments", "new")).status == 201 and a, 60, "us says go")
+            self.assertEqual(go.json()["scope"], "home:us")
+            self.assertEqual(us.begin("payments", "running").code, "request_in_progress")
+            self.assertEqual(ap.begin("payments", "other").code, "wrong_node")
+
 
 if __name__ == "__main__":
     unittest.main()
