@@ -65,6 +65,7 @@ class Story:
     def load(self, *names):
         share = self.options.rate // len(names)
         self.loads = [Load(self.options, self.cluster[name], f"{name}-", share) for name in names]
+        self.quiet()  # until the broker's code is compiled: a new one is slow
 
     def quiet(self):
         """A while in which nothing but writes happens."""

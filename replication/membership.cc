@@ -337,8 +337,7 @@ std::string Membership::find_trouble() const {
   if (!wrong_cluster_.empty())
     return fmt::format(
         "{}, so it is of another cluster than this node's ({:08x}): nothing is published and nobody joins. "
-        "Is "
-        "kafka.brokers right here?",
+        "Is kafka.brokers right here?",
         wrong_cluster_, identity_.cluster ? identity_.cluster->value : 0);
   if (lost_)
     return log_shows_all() ? "the members log was lost or cut; waits until all active members show the same"
