@@ -140,6 +140,39 @@ class LastMember(unittest.TestCase):
             eu.start()
             self.assertEqual(eu.get("shop", "a").body, b"1")
 
+    def test_a_last_member_whose_directory_is_older_goes_on_with_it_by_backup_and_restore(self):
+        with Cluster(shared_broker(), names=("eu",), config=QUICK).start() as cluster:
+            eu = cluster["eu"]
+            self.assertEqual(eu.put("shop", "kept", "1").status, 200)
+            self.assertEqual(eu.stop(), 0)
+            shutil.copytree(eu.data, f"{eu.data}.copy")
+            eu.start()
+            self.assertEqual(eu.put("shop", "lost", "1", "?ack=log&timeout=20s").status, 200)
+            eu.kill()
+            shutil.rmtree(eu.data)
+            shutil.move(f"{eu.data}.copy", eu.data)
+            eu.start(ready=False)
+            wait_until(lambda: b"rolled back" in eu.try_call("GET", "/v1/status").body, 60, "eu finds it")
+            for words in (("member", "rejoin"), ("member", "rejoin", "--yes")):
+                ran = eu.cli(*words)
+                self.assertEqual(ran.returncode, 2)
+                self.assertIn("refrain restore --found", ran.stderr.decode())
+            made = f"{cluster.directory}/made"
+            self.assertEqual(eu.cli("backup", made).returncode, 0)
+            self.assertEqual(eu.stop(), 0)
+            full = eu.cli("restore", "--from", made, "--data-dir", str(eu.data), "--found")
+            self.assertEqual(full.returncode, 1)
+            self.assertIn("is not empty", full.stderr.decode())
+            shutil.rmtree(eu.data)
+            with cluster.broker.client() as client:
+                for topic in (cluster.journal("eu"), cluster.members_topic):
+                    client.delete_topic(topic)
+            restored = eu.cli("restore", "--from", made, "--data-dir", str(eu.data), "--found")
+            self.assertEqual(restored.returncode, 0, restored.stderr)
+            eu.start()
+            self.assertEqual((eu.get("shop", "kept").body, eu.get("shop", "lost").status), (b"1", 404))
+            self.assertEqual(eu.put("shop", "new", "1", "?ack=log&timeout=20s").status, 200)
+
     def test_a_node_that_has_left_and_finds_nobody_waits_for_a_member_and_loses_nothing(self):
         with Cluster(shared_broker(), names=("eu", "us"), config=QUICK, relays=shared_relays()).start() as cluster:
             eu, us = cluster
