@@ -3,12 +3,16 @@
 // JSON.
 //
 //   bench_load WHAT PORT --connections 64 --seconds 5 [--count N] [--value 100] [--prefix P]
+//                        [--rate N] [--samples FILE]
 //
 // WHAT: put    PUT /v1/kv/bench/KEY
 //       pairs  begin, then complete with the token from its answer
 //       redis  SET ID v NX PX 30000, then SET ID v
 // An operation is one put or one pair. Its time is from the first byte sent to the last answer. --count ends
-// the run after N operations instead. Any answer other than success ends it with exit 1.
+// the run after N operations instead, SIGTERM at once. Any answer other than success ends it with exit 1.
+// --rate N begins N operations a second, however long answers take; the time of one is then from the moment
+// at which it was due, so that a pause shows in all that it held up. --samples FILE: a line for each put,
+// `end in ms since 1970 <tab> microseconds <tab> key <tab> version`, as they end.
 #include <algorithm>
 #include <boost/asio.hpp>
 #include <charconv>
@@ -16,6 +20,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -41,17 +46,33 @@ struct Plan {
   std::uint64_t count = 0;  // 0: as many as fit into the time
   std::size_t value = 100;
   std::string prefix = "k";
+  double rate = 0;  // operations a second; 0: one after the other in each connection
+  std::string samples;
 };
 
 /// What all connections share.
 struct Run {
   Plan plan;
   std::string value;
-  Clock::time_point end;
+  Clock::time_point begin, end;
   std::uint64_t started = 0;
   std::vector<std::uint32_t> micros;
+  bool stopped = false;
+  int working = 0;  // connections
+  std::function<void()> all_done;
+  std::FILE* samples = nullptr;
 
-  bool more() const { return plan.count ? started < plan.count : Clock::now() < end; }
+  bool more() const {
+    return !stopped && (plan.count ? started < plan.count : plan.rate > 0 ? due() < end : Clock::now() < end);
+  }
+  void one_is_done() {
+    if (--working == 0) all_done();
+  }
+  /// When the next operation is to begin; only with a rate.
+  Clock::time_point due() const {
+    auto seconds = std::chrono::duration<double>(static_cast<double>(started) / plan.rate);
+    return begin + std::chrono::duration_cast<Clock::duration>(seconds);
+  }
 };
 
 std::string http_call(std::string_view method, const std::string& path, std::string_view type,
@@ -89,18 +110,34 @@ std::size_t http_answer(std::string_view text) {
   return text.size() >= head + 4 + body ? head + 4 + body : 0;
 }
 
+/// The ETag of an answer, without its quotes.
+std::string_view version_in(std::string_view text) {
+  static constexpr std::string_view kName = "\r\nETag: \"";
+  auto at = text.find(kName);
+  if (at == text.npos) return {};
+  text.remove_prefix(at + kName.size());
+  return text.substr(0, text.find('"'));
+}
+
 class Caller {
  public:
-  Caller(asio::io_context& io, Run& run) : socket_(io), run_(run) {
+  Caller(asio::io_context& io, Run& run) : socket_(io), timer_(io), run_(run) {
     socket_.connect({asio::ip::address_v4::loopback(), run.plan.port});
     socket_.set_option(Tcp::no_delay(true));
   }
 
   void next_operation() {
-    if (!run_.more()) return;
+    if (!run_.more()) return run_.one_is_done();
+    since_ = run_.plan.rate > 0 ? run_.due() : Clock::now();
     id_ = run_.plan.prefix + std::to_string(run_.started++);
     second_ = false;
-    since_ = Clock::now();
+    if (since_ <= Clock::now()) return begin();
+    timer_.expires_at(since_);
+    timer_.async_wait([this](auto) { begin(); });
+  }
+
+ private:
+  void begin() {
     const auto& what = run_.plan.what;
     if (what == "put") {
       send(http_call("PUT", "/v1/kv/bench/" + id_, "application/octet-stream", run_.value));
@@ -111,7 +148,6 @@ class Caller {
     }
   }
 
- private:
   void send(std::string text) {
     out_ = std::move(text);
     in_.clear();
@@ -139,7 +175,16 @@ class Caller {
     }
     auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - since_);
     run_.micros.push_back(static_cast<std::uint32_t>(took.count()));
+    if (run_.samples) note(took);
     next_operation();
+  }
+
+  void note(std::chrono::microseconds took) const {
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+    std::string version(version_in(in_));
+    std::fprintf(run_.samples, "%lld\t%lld\t%s\t%s\n", static_cast<long long>(ms),
+                 static_cast<long long>(took.count()), id_.c_str(), version.c_str());
   }
 
   std::string complete() const {
@@ -153,6 +198,7 @@ class Caller {
   }
 
   Tcp::socket socket_;
+  asio::steady_timer timer_;  // until the next operation is due
   Run& run_;
   std::string id_, out_, in_;
   std::array<char, 8192> chunk_;
@@ -162,7 +208,9 @@ class Caller {
 
 Plan plan_of(int argc, char** argv) {
   if (argc < 3 || argc % 2 == 0) fail("usage: bench_load put|pairs|redis PORT [--FLAG VALUE]...");
-  Plan plan{.what = argv[1], .port = static_cast<unsigned short>(std::atoi(argv[2]))};
+  Plan plan;
+  plan.what = argv[1];
+  plan.port = static_cast<unsigned short>(std::atoi(argv[2]));
   if (plan.what != "put" && plan.what != "pairs" && plan.what != "redis") fail("no such load: " + plan.what);
   for (int i = 3; i < argc; i += 2) {
     std::string flag = argv[i];
@@ -177,6 +225,10 @@ Plan plan_of(int argc, char** argv) {
       plan.value = std::strtoull(value, nullptr, 10);
     } else if (flag == "--prefix") {
       plan.prefix = value;
+    } else if (flag == "--rate") {
+      plan.rate = std::atof(value);
+    } else if (flag == "--samples") {
+      plan.samples = value;
     } else {
       fail("no such flag: " + flag);
     }
@@ -203,12 +255,20 @@ int main(int argc, char** argv) {
   asio::io_context io(1);
   std::vector<std::unique_ptr<Caller>> callers;
   for (int i = 0; i < run.plan.connections; ++i) callers.push_back(std::make_unique<Caller>(io, run));
+  if (!run.plan.samples.empty() && !(run.samples = std::fopen(run.plan.samples.c_str(), "w")))
+    fail("cannot write " + run.plan.samples);
+  asio::signal_set signals(io, SIGTERM);
+  signals.async_wait([&](auto, int) { run.stopped = true; });
+  run.working = run.plan.connections;
+  run.all_done = [&] { signals.cancel(); };
   auto start = Clock::now();
+  run.begin = start;
   run.end =
       start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(run.plan.seconds));
   for (auto& caller : callers) caller->next_operation();
   io.run();
   double took = std::chrono::duration<double>(Clock::now() - start).count();
+  if (run.samples) std::fclose(run.samples);
   auto& micros = run.micros;
   if (micros.empty()) fail("no operation ended");
   std::sort(micros.begin(), micros.end());

@@ -150,9 +150,10 @@ void show_checks(Context& context, const json::value& status) {
 }
 
 void show_healed(Context& context, const json::value& status) {
-  Table table{{"HEALED AT", "WHAT"}, {}};
+  Table table{{"HEALED AT", "WHAT", "FOUND", "DONE"}, {}};
   for (const json::value& healed : list(status, "healed"))
-    table.rows.push_back({text(healed, "at"), text(healed, "what")});
+    table.rows.push_back(
+        {text(healed, "at"), text(healed, "what"), text(healed, "found"), text(healed, "done")});
   if (!table.rows.empty()) context.screen.table(table);
 }
 

@@ -179,8 +179,9 @@ std::optional<Result<Replay>> held(const RequestRow* row, const Standing& standi
 std::optional<Error> not_fresh(const Freshness& freshness, const std::optional<Milliseconds>& max_lag) {
   if (freshness.scope_differs) {
     return retry_soon(unavailable("config_mismatch",
-                                  "The members do not show the same rules for request namespaces, so nobody "
-                                  "new may run. Give all nodes the same configuration, then call again."));
+                                  "The members do not all show the same scope: " + *freshness.scope_differs +
+                                      ". Nobody new may run until they do: give all nodes the same "
+                                      "`requests`, then call again."));
   }
   if (!freshness.catching_up.empty()) {
     return retry_soon(unavailable("catching_up", "This node has not yet read what " +

@@ -44,7 +44,7 @@ struct Freshness {
   Milliseconds lag{0};                // the largest of any active member
   std::vector<NodeName> catching_up;  // journals whose ends of the start were not passed yet: no go while any
   std::vector<NodeName> behind;       // those that we no longer wait for: the go says so
-  bool scope_differs = false;         // the members do not all show the same rules: no go
+  std::optional<std::string> scope_differs;  // which member does not show our scope, and how: no go
 };
 
 struct BeginCall {

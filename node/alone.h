@@ -29,7 +29,7 @@ class Alone final : public Replicator {
   Vector applied() const override { return {{ledger_.identity().node, own_hlc()}}; }
   RegionFacts region_facts(const Moment&) const override { return {}; }
   std::optional<std::string> address_of(const NodeName&) const override { return std::nullopt; }
-  std::optional<NodeName> scope_differs(const std::string&) const override { return std::nullopt; }
+  std::optional<std::string> scope_differs(const std::string&) const override { return std::nullopt; }
 
   Result<EventReport> event(const CommitId& id, const Moment& now) const override;
   void retry_now() override {}

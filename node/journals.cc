@@ -16,6 +16,7 @@ constexpr std::size_t kRecordsPerStep = 2'000;
 constexpr std::size_t kBytesPerStep = 4 << 20;
 constexpr Milliseconds kTopicRetry{1'000};
 constexpr Milliseconds kMoveOwnCursor{1'000};
+constexpr const char* kReadAgain = "read again from the log's start; what is applied is passed over";
 
 replication::PublisherSettings publisher_settings(const Config& config, std::string topic) {
   replication::PublisherSettings settings;
@@ -121,13 +122,12 @@ bool Journals::take(const Moment& now, const NodeName& node, replication::Journa
   }
   if (auto* tick = std::get_if<replication::GapTickEvent>(&event)) {
     lowest_kept_[tick->journal] = tick->lowest_kept;
-    heed_gaps(tick->gaps);
+    heed_gaps(now, node, tick->gaps);
   } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
     read_members_first_ = true;
   } else if (auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
     REFRAIN_BRANCH(cursor_lost);
-    healed_.push_back(
-        {now.wall, fmt::format("journal {}: {}; read again from the log's start", node, rewound->reason)});
+    healed_.push_back({now.wall, "journal " + node, rewound->reason, kReadAgain});
   } else if (auto* position = std::get_if<replication::PositionEvent>(&event)) {
     if (REFRAIN_PLANTED(cursor_before_data)) {
       store::Draft apart(ledger_.engine());
@@ -147,7 +147,7 @@ Result<void> Journals::apply(const Moment& now, store::Commit& commit) {
   heard_[commit.journal()] = now.steady;
   clock_offset_ms_[commit.journal()] = (commit.hlc.wall() - now.wall).count();
   lowest_kept_.erase(commit.journal());
-  heed_gaps(commit.tick->gaps);
+  heed_gaps(now, commit.node, commit.tick->gaps);
   auto ours = commit.tick->applied.find(ledger_.journal());
   if (ours != commit.tick->applied.end() && is_not_ours(ours->second)) found_rolled_back(ours->second.seq);
   return {};
@@ -169,13 +169,35 @@ void Journals::found_rolled_back(Seq newest) {
   own_journal_ = own_found_;
 }
 
-void Journals::heed_gaps(const std::map<Journal, Seq>& gaps) {
+void Journals::heed_gaps(const Moment& now, const NodeName& by, const std::map<Journal, Seq>& gaps) {
   auto ours = gaps.find(ledger_.journal());
   // Below what is kept nothing of ours can fill it.
   auto lowest = ledger_.outbox().stats().lowest;
   if (ours == gaps.end() || !lowest || ours->second < *lowest) return;
   REFRAIN_BRANCH(gap_flagged_by_a_peer);
-  publisher_.republish_from(ours->second);
+  if (!publisher_.republish_from(ours->second)) return;
+  healed_.push_back(
+      {now.wall, "own journal",
+       fmt::format("{} lacks commits from {} on, and Kafka does not have them", by, ours->second.value),
+       fmt::format("published again, up to {}", ledger_.books().newest.value)});
+}
+
+/// Once what was read is written.
+void Journals::note_filled_gaps(const Moment& now) {
+  for (const auto& [journal, first] : gaps()) open_gaps_.try_emplace(journal, first);
+  std::erase_if(open_gaps_, [&](const auto& gap) {
+    const auto& [journal, first] = gap;
+    auto reader = readers_.find(journal.node);
+    if (reader == readers_.end()) return true;
+    auto applied = ledger_.books().applied.find(journal);
+    bool filled = applied != ledger_.books().applied.end() && applied->second.seq >= first;
+    if (!filled || !reader->second->whole()) return false;
+    healed_.push_back(
+        {now.wall, "journal " + journal.node,
+         fmt::format("commits from {} on were missing in the log", first.value),
+         fmt::format("{} published them again; applied up to {}", journal.node, applied->second.seq.value)});
+    return true;
+  });
 }
 
 /// Our own topic: made when it is missing, and read to its end before anything is published. Then it is left
@@ -187,8 +209,10 @@ void Journals::read_own(const Moment& now, const JournalRules& rules) {
   if (own_end_seen_ && !kafka.empty() && kafka != own_checked_in_) {
     REFRAIN_BRANCH(kafka_became_another);
     healed_.push_back(
-        {now.wall, fmt::format("own journal: Kafka is another cluster ({}) than before ({}); checked again",
-                               kafka, own_checked_in_)});
+        {now.wall, "own journal",
+         fmt::format("Kafka is another cluster ({}) than before ({})", kafka, own_checked_in_),
+         "its topic is made if it is not there, and read to its end before anything is published; what a "
+         "member lacks is published again"});
     own_end_seen_ = false;
     own_topic_ready_ = false;
     // What this process has made since its start may be there, too; a directory cannot fall back under it.
@@ -270,8 +294,7 @@ void Journals::take_own(const Moment& now, const replication::JournalEvent& even
   } else if (std::holds_alternative<replication::ReadMembersEvent>(event)) {
     read_members_first_ = true;
   } else if (const auto* rewound = std::get_if<replication::RewoundEvent>(&event)) {
-    healed_.push_back(
-        {now.wall, fmt::format("own journal: {}; read again from the log's start", rewound->reason)});
+    healed_.push_back({now.wall, "own journal", rewound->reason, kReadAgain});
     own_topic_ready_ = false;  // it may be gone
   } else if (const auto* position = std::get_if<replication::PositionEvent>(&event)) {
     store::Meta::set_cursor(ledger_.draft(), own, position->cursor);
@@ -289,6 +312,7 @@ std::optional<store::ReadCursor> Journals::stored_cursor(const NodeName& node) c
 void Journals::written(const Moment& now, std::vector<NewCommit> commits) {
   for (auto& [node, cursor] : moved_) cursors_[node] = cursor;
   moved_.clear();
+  note_filled_gaps(now);
   for (NewCommit& commit : commits) publisher_.offer(commit.seq, std::move(commit.bytes));
   // What the store held when it was opened may be from a write whose sync failed: the first tick syncs it.
   bool allowed =
@@ -312,6 +336,7 @@ void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
   heard_.clear();
   clock_offset_ms_.clear();
   lowest_kept_.clear();
+  open_gaps_.clear();
   opened_.clear();
   own_reader_.reset();
   own_end_seen_ = false;

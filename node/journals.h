@@ -103,7 +103,8 @@ class Journals {
   bool is_not_ours(const store::Applied& shown) const;
   void found_rolled_back(Seq newest);
   void move_own_cursor(const Moment& now);
-  void heed_gaps(const std::map<Journal, Seq>& gaps);
+  void heed_gaps(const Moment& now, const NodeName& by, const std::map<Journal, Seq>& gaps);
+  void note_filled_gaps(const Moment& now);
   std::string topic_of(const NodeName& node) const;
 
   const Config& config_;
@@ -136,6 +137,7 @@ class Journals {
   bool read_members_first_ = false;
   bool tick_wanted_ = false;
   std::vector<HealedReport> healed_;
+  std::map<Journal, Seq> open_gaps_;  // first missing seq, until all behind it is applied
   std::map<Journal, SteadyNs> heard_;
   std::map<Journal, std::int64_t> clock_offset_ms_;
   std::optional<replication::OwnJournal> own_journal_;

@@ -8,6 +8,7 @@
 #include "base/planted.h"
 #include "base/text.h"
 #include "replication/codec.h"
+#include "replication/scope_agreement.h"
 #include "store/meta.h"
 #include "store/snapshot.h"
 
@@ -23,7 +24,7 @@ constexpr Milliseconds kWantedTickEvery{10};
 constexpr Milliseconds kSilentAfter{5'000};
 constexpr Milliseconds kLookEvery{100};
 constexpr Milliseconds kSnapshotComes{1};  // between two looks at a snapshot that comes in
-constexpr std::size_t kHealedKept = 20;
+constexpr std::size_t kHealedKept = 16;
 
 /// What a member says of its scopes: those of namespaces that differ from its default, and the default unless
 /// it is local.
@@ -36,12 +37,6 @@ std::map<std::string, std::string> announced_scopes(const RequestSettings& reque
     if (scope != otherwise) scopes[ns] = scope;
   }
   return scopes;
-}
-
-std::string scope_in(const std::map<std::string, std::string>& scopes, const std::string& ns) {
-  if (auto found = scopes.find(ns); found != scopes.end()) return found->second;
-  auto otherwise = scopes.find("");
-  return otherwise == scopes.end() ? std::string(kLocalScope) : otherwise->second;
 }
 
 replication::MembershipConfig membership_config(const Config& config, const Start& start) {
@@ -98,11 +93,7 @@ void Regions::read(const Moment& now) {
   journals_.read(now, rules());
   if (journals_.take_read_members_first()) membership_->read_soon();
   if (journals_.take_tick_wanted()) tick_wanted_ = true;
-  for (HealedReport& healed : journals_.take_healed()) {
-    world_.say(LogLevel::kWarn, "Healed: " + healed.what);
-    healed_.push_back(std::move(healed));
-    if (healed_.size() > kHealedKept) healed_.pop_front();
-  }
+  for (HealedReport& healed : journals_.take_healed()) note_healed(std::move(healed));
   note_progress();
   note_kafka(now);
   if (active()) {
@@ -112,6 +103,15 @@ void Regions::read(const Moment& now) {
     (void)ledger_.forget_outbox_up_to(droppable);  // what fails breaks the batch
     ledger_.raise_floor(REFRAIN_PLANTED(floor_ahead_of_stable) ? ledger_.clock().last() : stable_hlc_);
   }
+}
+
+/// What is met again and again is one row, with the newest time.
+void Regions::note_healed(HealedReport healed) {
+  world_.say(LogLevel::kWarn, fmt::format("Healed: {}: {}; {}", healed.what, healed.found, healed.done));
+  if (!healed_.empty() && healed_.back().what == healed.what && healed_.back().found == healed.found)
+    healed_.pop_back();
+  healed_.push_back(std::move(healed));
+  if (healed_.size() > kHealedKept) healed_.pop_front();
 }
 
 void Regions::journal_tick(const Moment& now) {
@@ -215,7 +215,15 @@ void Regions::take_membership_step(const Moment& now) {
        journals_.lowest_kept(), readable, ledger_.books().newest, ledger_.newest_write(),
        journals_.others_may_have(), nothing_void_left(), journals_.own_journal()});
   membership_due_ = now.steady + step.idle;
-  if (step.start_over) return start_over(*step.start_over);
+  if (!step.mended.empty()) {
+    note_healed({now.wall, "members log", step.mended,
+                 "the entries were written again, and all active members show the same"});
+  }
+  if (step.start_over) {
+    note_healed({now.wall, "this node", step.start_over->reason,
+                 "its store is emptied, and it joins with a snapshot of another member"});
+    return start_over(*step.start_over);
+  }
   for (const replication::MembersRow& row : step.persist) {
     if (row.kind == replication::MembersRow::Kind::kEntry) {
       store::Meta::set_member(ledger_.draft(), row.n, row.bytes);
@@ -525,14 +533,8 @@ std::optional<std::string> Regions::address_of(const NodeName& node) const {
                                                              : std::optional(member->traits.address);
 }
 
-std::optional<NodeName> Regions::scope_differs(const std::string& ns) const {
-  std::string ours = format_scope(config_.requests.of(ns).scope);
-  for (const Journal& journal : membership_->table().active()) {
-    const replication::Member* member = membership_->table().find(journal.incarnation);
-    if (journal != self_ && member != nullptr && scope_in(member->traits.scopes, ns) != ours)
-      return journal.node;
-  }
-  return std::nullopt;
+std::optional<std::string> Regions::scope_differs(const std::string& ns) const {
+  return replication::scope_trouble(knowledge(), ns, format_scope(config_.requests.of(ns).scope));
 }
 
 Result<void> Regions::check_ack(const Ack& ack) const {

@@ -40,7 +40,7 @@ class Regions final : public Replicator {
   Vector applied() const override;
   RegionFacts region_facts(const Moment& now) const override;
   std::optional<std::string> address_of(const NodeName& node) const override;
-  std::optional<NodeName> scope_differs(const std::string& ns) const override;
+  std::optional<std::string> scope_differs(const std::string& ns) const override;
 
   Result<EventReport> event(const CommitId& id, const Moment& now) const override;
   void retry_now() override { journals_.retry_now(); }
@@ -79,6 +79,7 @@ class Regions final : public Replicator {
   }
   void note_progress();
   void note_members();
+  void note_healed(HealedReport healed);
   void expect_journals();
   void note_caught_up();
   void note_kafka(const Moment& now);

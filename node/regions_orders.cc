@@ -43,6 +43,17 @@ Result<MemberOrder> Regions::order(MemberOrder order, const Moment& now) {
   if (mode != Mode::kActive && mode != Mode::kFenced && mode != Mode::kRolledBack)
     return invalid("invalid", fmt::format("This node is {}: it has nothing to rejoin from.",
                                           replication::mode_name(mode)));
+  // It would take no more writes and wait for somebody who can give it a snapshot.
+  if (!table.others_active(self_.incarnation)) {
+    const char* way = mode == Mode::kRolledBack
+                          ? " To go on with what this directory has: `refrain backup` here, then `refrain "
+                            "restore --found` (Backup and restore in docs/operations.md)."
+                          : "";
+    return invalid("invalid",
+                   fmt::format("No other member is active: nobody has the data of which this node "
+                               "would take a snapshot, so it keeps its own. Nothing was changed.{}",
+                               way));
+  }
   auto current = table.current(self_.node);
   if (mode == Mode::kFenced && current && *current != self_.incarnation)
     return invalid("invalid",

@@ -435,7 +435,7 @@ void Regions::add_checks(std::vector<Check>& checks, const Moment& now) const {
   }
   for (const ParkedReport& parked : this->parked()) {
     checks.push_back({"journal " + parked.journal, false, false, "",
-                      fmt::format("The journal of {} is parked ({}) since {}: {} {}", parked.journal,
+                      fmt::format("The journal of {} is parked ({}) since {}: {}. {}", parked.journal,
                                   parked.reason, format_time(parked.since), parked.detail, parked.help)});
   }
   for (const Journal& journal : membership_->table().active()) {

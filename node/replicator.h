@@ -66,8 +66,9 @@ class Replicator {
   virtual Vector applied() const = 0;
   virtual RegionFacts region_facts(const Moment& now) const = 0;
   virtual std::optional<std::string> address_of(const NodeName& node) const = 0;
-  /// A member announces other rules than ours for this namespace: nobody may say go in it. The member's name.
-  virtual std::optional<NodeName> scope_differs(const std::string& ns) const = 0;
+  /// Not all members show our scope of this namespace, or what one of them decided under another may not be
+  /// here yet: this node may say go to no new id in it. A clause that names the member.
+  virtual std::optional<std::string> scope_differs(const std::string& ns) const = 0;
 
   /// State, holders and what is in the way of one commit; operations are filled in by who has the bytes.
   virtual Result<EventReport> event(const CommitId& id, const Moment& now) const = 0;

@@ -65,9 +65,12 @@ struct ParkedReport {
   std::string help;  // the command that helps
 };
 
+/// What the node mended by itself, since the process started. Four texts for people.
 struct HealedReport {
   WallMs at;
-  std::string what;  // "journal us: topic was made anew, read again from its start"
+  std::string what;   // "journal us", "own journal", "members log", "this node"
+  std::string found;  // "the topic was made anew"
+  std::string done;   // "read again from the log's start"
 };
 
 struct SyncReport {
@@ -111,7 +114,7 @@ struct StatusReport {
 
   std::vector<MemberReport> members;
   SyncReport sync;
-  std::vector<HealedReport> healed;
+  std::vector<HealedReport> healed;  // the newest ones, oldest first
 
   std::uint64_t batches = 0;        // written since the store was opened
   std::uint64_t batch_commits = 0;  // in them, own and others'

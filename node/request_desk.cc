@@ -239,7 +239,7 @@ idempotency::Freshness RequestDesk::freshness_of(const std::string& ns) const {
     bool others_too = regions_.not_caught_up.size() > 1;
     if (given_up && !(node == parts_.config.node.name && others_too)) freshness.behind.push_back(node);
   }
-  freshness.scope_differs = !ns.starts_with('_') && parts_.replicator.scope_differs(ns).has_value();
+  if (!ns.starts_with('_')) freshness.scope_differs = parts_.replicator.scope_differs(ns);
   return freshness;
 }
 

@@ -372,7 +372,9 @@ std::string help_of(ParkReason reason, const NodeName& node, Offset offset) {
     case ParkReason::kNewerFormat:
       return fmt::format("Upgrade this node, then: {}", resume);
     case ParkReason::kWrongCluster:
-      return fmt::format("Check kafka.brokers of all nodes, remove the stranger's records or: {}", skip);
+      return fmt::format(
+          "Is kafka.brokers right here? Once the stranger's topic is gone: {}  (or pass this record: {})",
+          resume, skip);
     case ParkReason::kClonedNode:
       return fmt::format("Stop the copy of {}'s data directory that should not run, then: {}", node, skip);
     case ParkReason::kClockRegressed:

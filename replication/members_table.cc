@@ -164,8 +164,22 @@ class MembersCounting {
     Member* member = subject();
     if (member == nullptr || member->state == MemberState::kOver)
       return "this incarnation is neither joining nor active";
+    note_changed_scopes(*member);
     member->traits = entry_.traits;
     return {};
+  }
+
+  void note_changed_scopes(Member& member) {
+    const auto& before = member.traits.scopes;
+    const auto& after = entry_.traits.scopes;
+    auto of = [](const std::map<std::string, std::string>& scopes, const std::string& ns) {
+      auto found = scopes.find(ns);
+      return found == scopes.end() ? std::string() : found->second;
+    };
+    for (const auto* scopes : {&before, &after}) {
+      for (const auto& [ns, scope] : *scopes)
+        if (of(before, ns) != of(after, ns)) member.scopes_changed[ns] = entry_.n;
+    }
   }
 
   /// The member that the entry names, by node and incarnation both.

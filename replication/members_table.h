@@ -31,6 +31,8 @@ struct Member {
   WallMs active_at;
   WallMs over_at;
   MemberTraits traits;
+  /// Where an update changed the scope of a namespace ("" = of all that are not listed): the n of the newest.
+  std::map<std::string, std::uint64_t> scopes_changed;
   bool operator==(const Member&) const = default;
 };
 

@@ -142,6 +142,7 @@ MembershipStep Membership::step(const Facts& facts) {
   if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) {
     REFRAIN_BRANCH(members_log_agreed_again);
     lost_ = false;
+    out.mended = std::move(found_lost_);
   }
 
   waits_for_ = lost_ ? disagreeing(facts) : std::vector<Incarnation>{};
@@ -203,6 +204,7 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
   log_n_ = counted.size();
   if (log_n_ < known_n()) {
     REFRAIN_BRANCH(members_log_lost);
+    if (!lost_) found_lost_ = fmt::format("{} of its {} entries were left", log_n_, known_n());
     lost_ = true;
     barrier_.reset();
   }
@@ -333,7 +335,11 @@ void Membership::set_standing(Mode mode, const Facts& facts, MembershipStep& out
 }
 
 std::string Membership::find_trouble() const {
-  if (!wrong_cluster_.empty()) return wrong_cluster_;
+  if (!wrong_cluster_.empty())
+    return fmt::format(
+        "{}, so it is of another cluster than this node's ({:08x}): nothing is published and nobody joins. "
+        "Is kafka.brokers right here?",
+        wrong_cluster_, identity_.cluster ? identity_.cluster->value : 0);
   if (lost_)
     return log_shows_all() ? "the members log was lost or cut; waits until all active members show the same"
                            : "the members log was lost or cut; its entries are being written again";

@@ -146,6 +146,7 @@ struct MembershipStep {
   std::optional<SnapshotFrom>
       snapshot;  // take one, unless that is under way; snapshot_failed() when it fails
   std::vector<ReadAgain> read_again;
+  std::string mended;    // the members log was lost or cut, and is whole again: what was found; else empty
   bool changed = false;  // table or standing differ from the step before
   Nanoseconds idle{0};   // step again at the latest after this
 };
@@ -293,6 +294,7 @@ class Membership {
   bool soon_ = false;        // a pass was asked for from outside
   std::uint64_t stepped_n_ = 0;
   bool lost_ = false;
+  std::string found_lost_;  // in words, when it was seen first
   std::vector<Incarnation> waits_for_;
   std::optional<Seq> barrier_;  // a tick of ours, journalled after the log was whole again
   std::string wrong_cluster_;   // why, as of the newest pass
@@ -327,6 +329,7 @@ class Membership {
   };
   std::map<Journal, Hole> holes_;  // gaps that their writers can no longer fill
   std::string hole_;               // what this member lacks and nothing will bring; empty = nothing
+  std::string rejoins_because_;    // the same with a colon, while it ends itself for that
   std::vector<Journal> evictions_;
   bool leaving_ = false;
   bool wants_rejoin_ = false;         // an operator's order

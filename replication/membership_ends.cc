@@ -139,6 +139,7 @@ bool Membership::drained(const Facts& facts) {
 std::optional<MembersEntry> Membership::wants_rejoin(const Facts& facts) {
   if (!rejoining() && hole_.empty()) return std::nullopt;
   detail_ = hole_.empty() ? "rejoins" : "rejoins: " + hole_;
+  if (!hole_.empty()) rejoins_because_ = ": " + hole_;
   if (!table_.others_active(identity_.self.incarnation)) {
     detail_ += "; no other active member has its data, so it keeps it";
     return std::nullopt;
@@ -179,7 +180,7 @@ void Membership::start_over_as_next(const Facts& facts) {
     if (!an_active_member_agrees(identity_.self.incarnation, facts)) return;
     choose_next();
     REFRAIN_BRANCH(rejoined);
-    start_over_ = "it rejoins";
+    start_over_ = "it rejoins" + rejoins_because_;
   }
 }
 

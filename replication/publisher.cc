@@ -65,9 +65,9 @@ void Publisher::found_in_topic(Seq up_to) {
   go_back_to(published_.next());
 }
 
-void Publisher::republish_from(Seq first_missing) {
-  if (first_missing.value == 0 || first_missing >= next_) return;  // still to be sent anyway
-  if (republish_until_ && first_missing >= republish_from_) return;
+bool Publisher::republish_from(Seq first_missing) {
+  if (first_missing.value == 0 || first_missing >= next_) return false;  // still to be sent anyway
+  if (republish_until_ && first_missing >= republish_from_) return false;
   if (!flight_.empty()) REFRAIN_BRANCH(published_again_while_in_flight);
   for (Sent& sent : flight_) sent.counts = false;
   if (published_ >= first_missing) published_at_.reset();
@@ -75,6 +75,7 @@ void Publisher::republish_from(Seq first_missing) {
   republish_from_ = published_.next();  // what is in flight counts no more, so it goes again too
   republish_until_ = std::max(Seq{next_.value - 1}, republish_until_.value_or(Seq{}));
   go_back_to(republish_from_);
+  return true;
 }
 
 void Publisher::retry_now() {

@@ -82,9 +82,9 @@ class Publisher {
   void found_in_topic(Seq up_to);
 
   /// A peer lacks our commits from here on: all from here on are sent again, behind what is under way.
-  /// Without effect while a sending again that covers it still runs. published() falls: Kafka may have lost
-  /// them.
-  void republish_from(Seq first_missing);
+  /// Without effect, and false, while a sending again that covers it still runs. published() falls: Kafka may
+  /// have lost them.
+  bool republish_from(Seq first_missing);
 
   /// An operator's word: no more pause, and an open breaker half-opens.
   void retry_now();

@@ -74,7 +74,12 @@ void write_counts(JsonWriter& json, const node::StatusReport& s) {
 void write_healed(JsonWriter& json, const std::vector<node::HealedReport>& healed) {
   json.key("healed").begin_array();
   for (const auto& one : healed)
-    json.begin_object().member("at", one.at).member("what", one.what).end_object();
+    json.begin_object()
+        .member("at", one.at)
+        .member("what", one.what)
+        .member("found", one.found)
+        .member("done", one.done)
+        .end_object();
   json.end_array();
 }
 

@@ -38,6 +38,10 @@ class Machine {
   /// Ends the machine: of the unsynced batches the oldest `keep` stay.
   void power_cut(std::size_t keep);
 
+  /// From the next start on; only while it is down.
+  void set_config(node::Config config) { config_ = std::move(config); }
+  const node::Config& config() const { return config_; }
+
   /// Ends the process, and with it all that was on its disk.
   void lose_disk();
 
@@ -77,7 +81,7 @@ class Machine {
   void wake();
 
   const std::size_t index_;
-  const node::Config config_;
+  node::Config config_;
   const bool founder_;
   Dice dice_;
   Ties ties_;

@@ -131,7 +131,7 @@ TEST_F(Begin, MismatchComesBeforeEverythingElse) {
   us_.hear(eu_);
   us_.freshness.catching_up = {"eu"};
   us_.freshness.lag = 1h;
-  us_.freshness.scope_differs = true;
+  us_.freshness.scope_differs = "eu differs";
   us_.terms.rules.scope = {Scope::Kind::kHome, "eu"};
   EXPECT_EQ(us_.word("o", {.payload = "other", .max_lag = 1ms}), "fingerprint_mismatch");
   us_.terms.rules.scope = {Scope::Kind::kGlobal, ""};
@@ -363,9 +363,11 @@ TEST_F(Begin, ALargerLagThanAskedClaimsNothing) {
 }
 
 TEST_F(Begin, WhileTheMembersShowDifferentRulesNobodyGoes) {
-  eu_.freshness.scope_differs = true;
+  eu_.freshness.scope_differs = "us differs";
   EXPECT_EQ(eu_.word("o"), "config_mismatch");
-  EXPECT_EQ(slug(eu_.execute("o", responding("r"))), "config_mismatch");
+  auto executed = eu_.execute("o", responding("r"));
+  EXPECT_EQ(slug(executed), "config_mismatch");
+  EXPECT_NE(executed.error().detail.find("us differs"), std::string::npos);
   EXPECT_EQ(eu_.row("o"), std::nullopt);
 }
 

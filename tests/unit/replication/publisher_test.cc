@@ -541,7 +541,8 @@ class Run {
   void act() {
     switch (draw(12)) {
       case 0:
-        return publisher_->republish_from({1 + draw(newest_.value + 1)});
+        publisher_->republish_from({1 + draw(newest_.value + 1)});
+        return;
       case 1:
         return log_.set_connected(draw(2) == 0);
       case 2:
