@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "replication/formats.h"
 
 namespace refrain::node {
 
@@ -39,6 +40,7 @@ struct MemberReport {
   std::int64_t we_lack_ms = 0;
   std::optional<std::int64_t>
       clock_offset_ms;  // its newest hlc against our wall when it came; one-way delay included
+  replication::Formats formats;  // of its program, as announced
   std::string note;     // "joining: catching up, waits for us", "silent since ...", "config_mismatch", ...
 };
 
@@ -102,6 +104,7 @@ struct StatusReport {
   std::string cause;  // the cause first: empty when all is well
   std::optional<WallMs> cause_since;
   WallMs now;  // the node's time
+  std::uint32_t format = 1;  // of what this node writes to Kafka: the newest that all members read
 
   bool kafka_configured = false;
   bool kafka_reachable = false;
@@ -161,6 +164,7 @@ struct MembersReport {
   std::optional<ClusterId> cluster_id;
   std::uint64_t n = 0;
   std::string hash;                    // hex, of entry n
+  std::uint32_t format = 1;            // as in StatusReport
   bool active = false;                 // this node is an active member
   std::vector<Incarnation> waits_for;  // whom, then
   bool waits_for_agreement =

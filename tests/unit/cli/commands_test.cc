@@ -530,7 +530,7 @@ TEST(Members, AreListedWithTheirLog) {
       "GET /v1/members", 200,
       R"({"members":[{"node":"eu","region":"r","state":"active","incarnation":"1f","address":"http://eu","self":true,"heard_ms":0,"note":""}],)"
       R"("log":[{"n":1,"hash":"0123456789abcdef","json":"{\"n\":1,\"kind\":\"found\",\"node\":\"eu\",\"by\":\"eu\",\"at\":\"t\"}"}]})");
-  EXPECT_THAT(world.run({"member", "ls"}).out, HasSubstr("\neu\tr\tactive\t1f\thttp://eu\t-\t\n"));
+  EXPECT_THAT(world.run({"member", "ls"}).out, HasSubstr("\neu\tr\tactive\t1f\thttp://eu\t-\t-\t\n"));
   EXPECT_THAT(world.run({"member", "log"}).out, HasSubstr("\n1\tt\tfound\teu\t\teu\t0123456789ab\n"));
 }
 

@@ -118,7 +118,7 @@ TEST(CodecFrame, TextAndNoiseAreCorruptNotNewer) {
 
 TEST(CodecReader, ARecordForANewerReaderIsNewerWhateverElseIsInIt) {
   wire::Record record = record_of(a_put("orders", "k", "v"));
-  record.set_min_reader(kRecordReader + 1);
+  record.set_min_reader(kFormats.max + 1);
   record.mutable_operations(0)->set_ns(17);
   EXPECT_EQ(reason_of(framed(record)), Reason::kNewerFormat);
 }
