@@ -276,7 +276,8 @@ Mode Membership::mode() const {
 
 /// Also what runs on a member's directory may be another program than the one that the table knows.
 std::optional<Mode> Membership::misfit() const {
-  if (table_.empty() || config_.traits.formats.fit(table_.format())) return std::nullopt;
+  if (table_.empty() || config_.traits.formats.fit(table_.format()) || REFRAIN_PLANTED(newer_cluster_entered))
+    return std::nullopt;
   return config_.traits.formats.max < table_.format() ? Mode::kNewerFormat : Mode::kOlderFormat;
 }
 

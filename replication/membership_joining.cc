@@ -272,7 +272,8 @@ bool Membership::read_to_end(const NodeName& journal, SteadyNs since, bool from_
 }
 
 std::optional<MembersEntry> Membership::wants_update() const {
-  if (table_.find(identity_.self.incarnation)->traits == config_.traits) return std::nullopt;
+  const MemberTraits& known = table_.find(identity_.self.incarnation)->traits;
+  if (known == config_.traits || REFRAIN_PLANTED(formats_not_announced)) return std::nullopt;
   MembersEntry entry = draft(EntryKind::kUpdate);
   entry.traits = config_.traits;
   return entry;

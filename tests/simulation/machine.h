@@ -48,6 +48,9 @@ class Machine {
   }  // how often it was started: an answer of an earlier life reaches nobody
   store::SimDisk& disk() { return disk_; }
   void set_disk_full(bool full);
+  /// Of the program that the next start runs.
+  void set_formats(const replication::Formats& formats) { config_.formats = formats; }
+  const replication::Formats& formats() const { return config_.formats; }
   SimClock& clock() { return clock_; }
   replication::MemoryLog& log() { return *log_; }
   const NodeName& name() const { return config_.node.name; }
@@ -77,7 +80,7 @@ class Machine {
   void wake();
 
   const std::size_t index_;
-  const node::Config config_;
+  node::Config config_;
   const bool founder_;
   Dice dice_;
   Ties ties_;
