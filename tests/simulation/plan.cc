@@ -57,8 +57,8 @@ constexpr ActKind kMemberKinds[] = {
 };
 constexpr double kChanges = 0.08;  // of the worlds
 constexpr ActKind kFormatKinds[] = {
-    {Act::kUpgrade, "upgrade", 1, 0, 3'000, 0, 0},
-    {Act::kGoBack, "go back", 0.5, 4'000, 3'000, 0, 0},
+    {Act::kUpgrade, "upgrade", 1, 0, 2'000, 0, 0},
+    {Act::kGoBack, "go back", 0.6, 3'000, 2'000, 0, 0},
 };
 constexpr double kFormats = 0.06;           // of the worlds
 constexpr double kFormatsAndChanges = 0.3;  // of those
@@ -121,8 +121,8 @@ void draw_formats(Dice dice, const Dice& root, Plan& plan) {
   for (int node = 0; node < plan.nodes; ++node) {
     plan.begins_next.push_back(node > 0 && dice.chance(0.1));
     if (!dice.chance(0.9)) continue;
-    plan.actions.push_back({Milliseconds{dice.between(1, plan.disturbed.count())}, Act::kUpgrade, node,
-                            Milliseconds{dice.between(10, 3'000)}, 0});
+    plan.actions.push_back({Milliseconds{dice.between(1, plan.disturbed.count() / 2)}, Act::kUpgrade, node,
+                            Milliseconds{dice.between(10, 2'000)}, 0});
   }
   const ActKind& go_back = kFormatKinds[1];
   if (dice.chance(go_back.in_worlds)) draw_actions(go_back, root.stream(go_back.name), plan);
