@@ -170,6 +170,24 @@ TEST(Founding, AFounderIsAMemberOnceItsEntryWasReadBack) {
   EXPECT_TRUE(world["eu"].membership->standing().takes_writes);
 }
 
+TEST(Founding, WhoStartedOverNeverFoundsAlthoughItHasTheFlagAndKafkaIsEmpty) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& eu = world["eu"];
+  world.evict("eu");
+  ASSERT_TRUE(world.comes([&] { return eu.mode() == Mode::kFenced; }));
+  eu.membership->rejoin();
+  ASSERT_TRUE(world.comes([&] { return eu.started_over == 1; }));
+  for (const char* name : {"us", "ap"}) world[name].up = false;
+  world.broker->replace_cluster();
+  world.run(Milliseconds{20'000});
+  EXPECT_EQ(eu.mode(), Mode::kWaitingForFounder);
+  EXPECT_THAT(eu.detail(), HasSubstr("founded long ago"));
+  for (const char* name : {"us", "ap"}) world[name].up = true;
+  EXPECT_TRUE(world.comes([&] { return world.all_active(); }));
+  expect_one_history(world);
+}
+
 TEST(Founding, TheFlagDoesNothingLater) {
   MembersWorld world;
   three_regions(world);
