@@ -51,6 +51,8 @@ class Machine {
   /// Of the program that the next start runs.
   void set_formats(const replication::Formats& formats) { config_.formats = formats; }
   const replication::Formats& formats() const { return config_.formats; }
+  /// The next start is without brokers.
+  void set_alone() { config_.kafka.brokers.clear(); }
   SimClock& clock() { return clock_; }
   replication::MemoryLog& log() { return *log_; }
   const NodeName& name() const { return config_.node.name; }
