@@ -77,10 +77,11 @@ void World::check_formats(Machine& machine, const node::StatusReport& report) {
 void World::end_with_next_program() {
   if (!plan_.formats || !plan_.ends_next) return;
   for (auto& machine : machines_) {
-    bool up = machine->up();
     if (runs_next(*machine)) continue;
     machine->set_formats(kNextProgram);
-    if (up) machine->crash();
+    if (!machine->up()) continue;
+    machine->crash();
+    reports_.erase(machine->index());
   }
 }
 
