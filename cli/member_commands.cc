@@ -26,10 +26,10 @@ int ls_once(Context& context) {
   Table table{{"MEMBER", "REGION", "STATE", "INCARNATION", "ADDRESS", "HEARD", "FORMATS", "NOTE"}, {}};
   for (const json::value& m : list(*body, "members")) {
     auto heard = number(m, "heard_ms");
-    table.rows.push_back(
-        {text(m, "node"), text(m, "region"), text(m, "state"), text(m, "incarnation"), text(m, "address"),
-         truth(m, "self") || !heard ? Cell("-") : Cell(format_age(*heard)), formats_text(m),
-         text(m, "note")});
+    table.rows.push_back({text(m, "node"), text(m, "region"), text(m, "state"), text(m, "incarnation"),
+                          text(m, "address"),
+                          truth(m, "self") || !heard ? Cell("-") : Cell(format_age(*heard)), formats_text(m),
+                          text(m, "note")});
   }
   context.screen.table(table);
   if (!formats_that_differ(*body).empty())

@@ -59,15 +59,17 @@ Refusal refusal_of(Mode mode) {
           "The members log belongs to another cluster (wrong_cluster). Check `cluster` and `kafka.brokers`.",
           10'000};
     case Mode::kNewerFormat:
-      return {"joining",
-              "The cluster, or an entry of its members log, is of a newer program (newer_format). Upgrade this "
-              "node.",
-              10'000};
+      return {
+          "joining",
+          "The cluster, or an entry of its members log, is of a newer program (newer_format). Upgrade this "
+          "node.",
+          10'000};
     case Mode::kOlderFormat:
-      return {"joining",
-              "The other members run a program too old for this one (older_format). Upgrade step by step: first "
-              "all members to the release before this one.",
-              10'000};
+      return {
+          "joining",
+          "The other members run a program too old for this one (older_format). Upgrade step by step: first "
+          "all members to the release before this one.",
+          10'000};
     case Mode::kActive:
       return {"joining", "The node becomes a member anew, with an empty store. Ask another one.", 10'000};
   }

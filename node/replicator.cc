@@ -14,15 +14,16 @@ namespace refrain::node {
 namespace {
 
 /// The outbox of a member's directory may hold what a newer program than this one has written.
-Result<void> reads_what_it_wrote(const replication::MembersReplay& replay, const replication::Formats& formats) {
+Result<void> reads_what_it_wrote(const replication::MembersReplay& replay,
+                                 const replication::Formats& formats) {
   using Reason = replication::MembersReplay::Halt::Reason;
   bool newer_entry = replay.halt() && replay.halt()->reason == Reason::kNewerFormat;
   if (!newer_entry && replay.table().format() <= formats.max) return {};
-  return invalid("newer_format",
-                 fmt::format("The directory is a member's of a cluster that writes format {} or newer, this "
-                             "program reads {}. Start the newer program.",
-                             std::max(replay.table().format(), formats.max + (newer_entry ? 1 : 0)),
-                             formats.max));
+  return invalid(
+      "newer_format",
+      fmt::format("The directory is a member's of a cluster that writes format {} or newer, this "
+                  "program reads {}. Start the newer program.",
+                  std::max(replay.table().format(), formats.max + (newer_entry ? 1 : 0)), formats.max));
 }
 
 /// Without brokers only a directory that was made so, or that of an active member, may take writes: another

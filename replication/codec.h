@@ -35,8 +35,8 @@ struct Undecodable {
 /// of them; its contexts do not name its own node.
 std::string encode(const store::Commit& commit, ClusterId cluster, std::uint32_t format = 1);
 
-/// The commit in a record of the journal topic of `node`, for a program that reads up to format `reader`. What
-/// it gives, encode() can write again.
+/// The commit in a record of the journal topic of `node`, for a program that reads up to format `reader`.
+/// What it gives, encode() can write again.
 [[nodiscard]] tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node,
                                                               std::uint32_t reader = kFormats.max);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers of what goes over the wire, to Kafka, from one release to the next: one number for commit records
-// and entries of the members log. A record's min_reader is the oldest format whose programs understand it.
+// The numbers of what goes over the wire, to Kafka, from one release to the next: one number for commit
+// records and entries of the members log. A record's min_reader is the oldest format whose programs
+// understand it.
 //
 // Members announce what they read. The cluster's format is the largest that every member reads, joiners too
 // (MembersTable::format): nobody writes a newer one, and it never falls.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 namespace refrain::replication {

@@ -227,7 +227,8 @@ std::optional<EntryKind> read_kind(std::string_view name) {
 }
 
 /// n, cluster, min_reader and kind: what an entry of every version has. Only then may it be called newer.
-tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& object, std::uint32_t reads_format) {
+tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& object,
+                                                       std::uint32_t reads_format) {
   MembersEntry entry;
   EntryReader reader(object);
   std::uint64_t min_reader = 0;

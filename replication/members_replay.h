@@ -14,8 +14,7 @@ namespace refrain::replication {
 class MembersReplay {
  public:
   /// `cluster`: ours, when it is known. `reader`: the newest format that the program reads.
-  explicit MembersReplay(std::optional<ClusterId> cluster = std::nullopt,
-                         std::uint32_t reader = kFormats.max)
+  explicit MembersReplay(std::optional<ClusterId> cluster = std::nullopt, std::uint32_t reader = kFormats.max)
       : cluster_(cluster), reads_format_(reader) {}
 
   /// The next record. After a halt nothing more is read.

@@ -55,8 +55,8 @@ class MembersTable {
   const std::vector<Journal>& ended() const { return ended_; }
   bool others_active(Incarnation than) const;
 
-  /// The cluster's format: the newest that every joining or active member reads; 0 when empty. No entry counts
-  /// that would lower it: who has announced less, or has given up so old a format, is no member.
+  /// The cluster's format: the newest that every joining or active member reads; 0 when empty. No entry
+  /// counts that would lower it: who has announced less, or has given up so old a format, is no member.
   std::uint32_t format() const { return format_; }
 
   /// What `by` has said, while it is an active member.

@@ -193,8 +193,8 @@ class Membership {
   bool waits_for_agreement() const { return lost_; }
   /// Whom it waits for then; itself, as long as the log lacks entries that it knows.
   const std::vector<Incarnation>& waits_for() const { return waits_for_; }
-  /// In which format this node writes what is new, for now: the cluster's, or as long as it has none the oldest
-  /// that its program writes.
+  /// In which format this node writes what is new, for now: the cluster's, or as long as it has none the
+  /// oldest that its program writes.
   std::uint32_t writes_format() const;
   /// What is wrong without changing the mode: the members log unreachable, lost, of another cluster; empty
   /// when nothing is.

@@ -144,6 +144,7 @@ TEST_F(Backup, IsNoDirectoryForANode) {
   auto refused = DataDir::open(made_, "eu", "shop");
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().detail, HasSubstr("refrain restore"));
+  EXPECT_THAT(DataDir::upgrade(made_).error().detail, HasSubstr("refrain restore"));
 }
 
 TEST_F(Backup, ANewDirectoryMustBeEmpty) {
