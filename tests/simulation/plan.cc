@@ -120,7 +120,8 @@ void draw_formats(Dice dice, const Dice& root, Plan& plan) {
   plan.ends_next = dice.chance(0.8);
   for (int node = 0; node < plan.nodes; ++node) {
     plan.begins_next.push_back(node > 0 && dice.chance(0.1));
-    if (!dice.chance(0.9)) continue;
+    bool late = node >= plan.nodes - plan.late;  // an old program may come into a cluster of new ones
+    if (!dice.chance(late ? 0.4 : 0.9)) continue;
     plan.actions.push_back({Milliseconds{dice.between(1, plan.disturbed.count() / 2)}, Act::kUpgrade, node,
                             Milliseconds{dice.between(10, 2'000)}, 0});
   }

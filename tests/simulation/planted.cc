@@ -59,7 +59,7 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"joiner_does_not_wait", "a joiner becomes active before all members have read of its join", true},
       {"stable_while_joining", "S moves on while a node joins", true},
       {"own_format_written", "a node writes the newest format that it knows, whoever reads it"},
-      {"format_without_joiners", "the cluster's format does not wait for those that join"},
+      {"format_without_joiners", "the cluster's format does not wait for those that join", true},
       {"formats_not_announced", "a node whose program has changed does not say so"},
       {"newer_cluster_entered", "a program runs on in a cluster that writes a format which it does not know"},
       {"digest_misses_delete", "a deleted key stays in the digest"},
