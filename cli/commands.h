@@ -18,6 +18,7 @@ std::vector<Command> kv_commands();
 std::vector<Command> request_commands();
 std::vector<Command> duplicate_commands();
 std::vector<Command> backup_commands();
+std::vector<Command> upgrade_commands();
 std::vector<Command> config_commands();
 std::vector<Command> program_commands();  // completion, version
 

@@ -63,4 +63,25 @@ void put_bytes(json::object& object, std::string_view name, std::string_view byt
     object[std::string(name) + "_base64"] = base64_encode(bytes);
 }
 
+std::string formats_text(const json::value& of_member) {
+  const json::value* formats = member(of_member, "formats");
+  if (!formats) return "-";
+  std::string least = text(*formats, "min");
+  std::string most = text(*formats, "max");
+  return least == most ? most : least + "-" + most;
+}
+
+std::string formats_that_differ(const json::value& answer) {
+  auto written = number(answer, "format");
+  bool differ = false;
+  std::string all;
+  for (const json::value& one : list(answer, "members")) {
+    const json::value* formats = member(one, "formats");
+    if (!formats || text(one, "state") == "over") continue;
+    differ = differ || (written && number_or_zero(*formats, "max") > *written);
+    all += (all.empty() ? "" : ", ") + text(one, "node") + " reads " + formats_text(one);
+  }
+  return differ ? all : "";
+}
+
 }  // namespace refrain::cli

@@ -31,4 +31,9 @@ std::string bytes(const json::value& object, std::string_view name);
 /// Puts a field of bytes: as `name` when it is UTF-8, else as `name_base64`.
 void put_bytes(json::object& object, std::string_view name, std::string_view bytes);
 
+/// The formats that a member's program reads: "1" or "1-2"; "-" when the node that was asked does not say.
+std::string formats_text(const json::value& of_member);
+/// "eu reads 1-2, us reads 1": of an answer with members, when one that is not over reads more than `format`.
+std::string formats_that_differ(const json::value& answer);
+
 }  // namespace refrain::cli

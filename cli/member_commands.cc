@@ -23,14 +23,18 @@ int ls_once(Context& context) {
   auto body = members(context);
   if (!body) return body.error();
   if (context.json) return kOk;
-  Table table{{"MEMBER", "REGION", "STATE", "INCARNATION", "ADDRESS", "HEARD", "NOTE"}, {}};
+  Table table{{"MEMBER", "REGION", "STATE", "INCARNATION", "ADDRESS", "HEARD", "FORMATS", "NOTE"}, {}};
   for (const json::value& m : list(*body, "members")) {
     auto heard = number(m, "heard_ms");
-    table.rows.push_back(
-        {text(m, "node"), text(m, "region"), text(m, "state"), text(m, "incarnation"), text(m, "address"),
-         truth(m, "self") || !heard ? Cell("-") : Cell(format_age(*heard)), text(m, "note")});
+    table.rows.push_back({text(m, "node"), text(m, "region"), text(m, "state"), text(m, "incarnation"),
+                          text(m, "address"),
+                          truth(m, "self") || !heard ? Cell("-") : Cell(format_age(*heard)), formats_text(m),
+                          text(m, "note")});
   }
   context.screen.table(table);
+  if (!formats_that_differ(*body).empty())
+    context.screen.message(fmt::format("the cluster writes format {} until all members read a newer one",
+                                       text(*body, "format")));
   if (truth(*body, "waits_for_agreement"))
     context.screen.message(
         "the members log was lost or cut: this node adds nothing to it until all active members show the "

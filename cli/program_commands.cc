@@ -43,7 +43,7 @@ const std::vector<Command>& all_commands() {
     std::vector<Command> all;
     for (auto part : {serve_commands, status_commands, sync_commands, event_commands, conflict_commands,
                       member_commands, verify_commands, kv_commands, request_commands, duplicate_commands,
-                      backup_commands, config_commands, program_commands})
+                      backup_commands, upgrade_commands, config_commands, program_commands})
       for (Command& command : part()) all.push_back(std::move(command));
     return all;
   }();

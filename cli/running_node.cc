@@ -141,6 +141,7 @@ class RealNode final : public RunningNode {
       if (!engine) return engine.error();
       return std::unique_ptr<store::Engine>(std::move(*engine));
     };
+    world.store_format = directory_->format();
     world.disk_free_bytes = [this] {
       auto space = directory_->space();
       return space ? space->free_bytes : 0;

@@ -34,6 +34,8 @@ void show_node(Context& context, const json::value& status, const SyncVerdict& v
   facts.add("CLUSTER", text(status, "cluster") + (id.empty() ? "" : " (" + id + ")"));
   facts.add("INCARNATION", text(status, "incarnation"));
   facts.add("VERSION", text(status, "version"));
+  std::string differ = formats_that_differ(status);
+  facts.add("FORMAT", text(status, "format") + (differ.empty() ? "" : "; " + differ));
   context.screen.facts(facts);
 }
 

@@ -64,12 +64,14 @@ Result<void> Alone::resume(const NodeName&, std::optional<Offset>) {
 
 void Alone::describe(StatusReport& report, const Moment& now) const {
   report.mode = "alone";
+  report.format = ledger_.format();
   MemberReport self;
   self.node = ledger_.identity().node;
   self.region = config_.node.region;
   self.address = config_.http.advertise;
   self.incarnation = ledger_.identity().incarnation;
   self.state = "active";
+  self.formats = config_.formats;
   self.self = true;
   self.heard_ms = 0;
   report.members.push_back(std::move(self));
@@ -84,6 +86,7 @@ MembersReport Alone::members(const Moment& now) const {
   report.active = true;
   StatusReport status;
   describe(status, now);
+  report.format = status.format;
   report.members = std::move(status.members);
   return report;
 }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/types.h"
 #include "idempotency/rules.h"
+#include "replication/formats.h"
 #include "store/collector.h"
 
 namespace refrain::node {
@@ -141,6 +142,7 @@ struct Config {
   LogSettings log;
   store::CollectorLimits collector;    // no key: nobody has a reason to set them
   std::uint32_t digest_deltas = 4096;  // of a round (store/digest.h); no setting, worlds have fewer
+  replication::Formats formats = replication::kFormats;  // no setting, worlds have nodes of the next program
 
   bool alone() const { return kafka.brokers.empty(); }
 };

@@ -29,7 +29,8 @@ bool Joining::step(const replication::SnapshotFrom& from, const std::string& joi
                                      "answers at that address",
                                      member.node, header.source.node));
     };
-    auto loader = store::SnapshotLoader::start(ledger_.engine(), ledger_.identity(), std::move(accept));
+    auto loader = store::SnapshotLoader::start(ledger_.engine(), ledger_.identity(), std::move(accept),
+                                               world_.store_format);
     if (!loader) {
       give_up(loader.error());
       return false;

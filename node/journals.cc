@@ -90,6 +90,7 @@ replication::PollFacts Journals::facts(const Moment& now, const JournalRules& ru
   facts.now = now.steady;
   facts.here = {ledger_.identity().cluster, now.wall, config_.clock.max_drift, ledger_.books().floor};
   facts.incarnation = rules.incarnation;
+  facts.reads_format = config_.formats.max;
   return facts;
 }
 

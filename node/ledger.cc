@@ -35,7 +35,8 @@ Ledger::Ledger(store::Engine& engine, const Config& config, RequestApply apply_r
       draft_(engine),
       conflicts_({config.conflicts.max_age, config.conflicts.max_bytes, config.conflicts.value_cap_bytes}),
       collector_(config.collector),
-      digest_(config.digest_deltas) {}
+      digest_(config.digest_deltas),
+      format_(config.formats.min) {}
 
 Result<std::unique_ptr<Ledger>> Ledger::load(store::Engine& engine, const Config& config,
                                              RequestApply apply_request) {
@@ -127,7 +128,8 @@ Result<CommitId> Ledger::append_commit(store::Commit commit) {
     if (auto* put = std::get_if<store::Put>(&operation)) store::forget_up_to(commit.floor, put->ctx);
     if (auto* del = std::get_if<store::Delete>(&operation)) store::forget_up_to(commit.floor, del->ctx);
   }
-  std::string bytes = replication::encode(commit, identity_.cluster);
+  std::string bytes = replication::encode(commit, identity_.cluster, format_);
+  if (format_ > 1) REFRAIN_BRANCH(commit_of_a_newer_format);
   if (bytes.size() > config_.limits.commit_bytes) {
     return Error{Code::kInvalid, "commit_too_large",
                  fmt::format("The commit has {} bytes, the limit is {} (limits.commit). Split it.",

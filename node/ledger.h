@@ -145,6 +145,9 @@ class Ledger {
   void correct_digest(const store::DigestBuckets& kept, const store::DigestBuckets& counted) {
     digest_.correct(draft_, kept, counted);
   }
+  /// In which format own commits are written from now on: what all members read (Membership::writes_format).
+  void set_format(std::uint32_t format) { format_ = format; }
+  std::uint32_t format() const { return format_; }
   /// The next write() is synced even when no own commit is in it.
   void require_sync() { sync_ = true; }
 
@@ -174,6 +177,7 @@ class Ledger {
   Books books_;
 
   Seq newest_write_;
+  std::uint32_t format_;
   store::AppliedTable synced_applied_;
   bool synced_since_load_ = false;
 

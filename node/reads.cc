@@ -167,7 +167,7 @@ Result<Page<VoidCommit>> Node::void_commits(Incarnation incarnation, Seq after, 
   for (const store::AsideRow& row : *rows) {
     position = {config_.node.name, row.incarnation, row.seq};
     page.after = format_commit_id(position);
-    auto decoded = replication::decode(row.bytes, config_.node.name);
+    auto decoded = replication::decode(row.bytes, config_.node.name, config_.formats.max);
     if (decoded && decoded->commit.tick) continue;
     auto start = store::Outbox::void_start(*life_->engine, row.incarnation);
     if (!start) return start.error();

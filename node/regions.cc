@@ -49,6 +49,7 @@ replication::MembershipConfig membership_config(const Config& config, const Star
   membership.traits.address = config.http.advertise;
   membership.traits.namespaces_hash = rules_hash(config.requests);
   membership.traits.scopes = announced_scopes(config.requests);
+  membership.traits.formats = config.formats;
   membership.topic = {fmt::format("refrain.{}.members", config.cluster), Milliseconds{-1},
                       config.kafka.replication_factor, config.kafka.min_insync_replicas};
   return membership;
@@ -357,6 +358,7 @@ void Regions::note_members() {
   std::pair now{membership_->table().hash(), membership_->standing().mode};
   if (now == members_noted_) return;
   members_noted_ = now;
+  ledger_.set_format(membership_->writes_format());
   journals_read_.clear();
   orphans_.clear();
   // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
@@ -457,7 +459,7 @@ void Regions::note_oldest_unsynced() {
     auto rows = store::Outbox::read(ledger_.engine(), from, kLookedAt, std::size_t{1} << 20);
     if (!rows || rows->empty()) return;
     for (const store::OutboxRow& row : *rows) {
-      auto decoded = replication::decode(row.bytes, self_.node);
+      auto decoded = replication::decode(row.bytes, self_.node, config_.formats.max);
       if (decoded && !decoded->commit.tick) {
         oldest_unsynced_ = Unsynced{row.seq, decoded->commit.hlc.wall()};
         return;

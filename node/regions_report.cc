@@ -59,8 +59,17 @@ Refusal refusal_of(Mode mode) {
           "The members log belongs to another cluster (wrong_cluster). Check `cluster` and `kafka.brokers`.",
           10'000};
     case Mode::kNewerFormat:
-      return {"joining", "The members log has an entry of a newer program (newer_format). Upgrade this node.",
-              10'000};
+      return {
+          "joining",
+          "The cluster, or an entry of its members log, is of a newer program (newer_format). Upgrade this "
+          "node.",
+          10'000};
+    case Mode::kOlderFormat:
+      return {
+          "joining",
+          "The other members run a program too old for this one (older_format). Upgrade step by step: first "
+          "all members to the release before this one.",
+          10'000};
     case Mode::kActive:
       return {"joining", "The node becomes a member anew, with an empty store. Ask another one.", 10'000};
   }
@@ -77,6 +86,8 @@ const char* ending_of(Mode mode) {
       return "wrong_cluster";
     case Mode::kNewerFormat:
       return "newer_format";
+    case Mode::kOlderFormat:
+      return "older_format";
     default:
       return nullptr;
   }
@@ -243,6 +254,7 @@ MemberReport Regions::member_report(Incarnation incarnation, const replication::
   report.incarnation = incarnation;
   report.state = std::string(replication::member_state_name(member.state));
   report.self = journal == self_;
+  report.formats = member.traits.formats;
   if (report.self) {
     report.heard_ms = 0;
     return report;
@@ -274,6 +286,9 @@ MemberReport Regions::member_report(Incarnation incarnation, const replication::
                         : "not heard since this node started";
   } else if (member.traits.namespaces_hash != rules_hash_) {
     report.note = "config_mismatch: its request namespaces differ from ours";
+  } else if (member.traits.formats.max < config_.formats.max) {
+    report.note = fmt::format("its program reads up to format {}, this one {}: it can be upgraded",
+                              member.traits.formats.max, config_.formats.max);
   }
   return report;
 }
@@ -283,6 +298,7 @@ void Regions::describe(StatusReport& report, const Moment& now) const {
   report.mode = std::string(replication::mode_name(standing.mode));
   if (!standing.detail.empty()) report.mode += ": " + standing.detail;
   if (joining_.running()) report.mode += "; " + joining_.progress();
+  report.format = ledger_.format();
   replication::LogHealth health = world_.log->health();
   report.kafka_reachable = health.reachable;
   report.kafka_reason = health.reason;
@@ -393,6 +409,7 @@ MembersReport Regions::members(const Moment& now) const {
   if (table.cluster().value != 0) report.cluster_id = table.cluster();
   report.n = table.n();
   report.hash = hex_encode(as_bytes(table.hash()));
+  report.format = ledger_.format();
   report.active = active() && !journals_.rolled_back();
   report.waits_for_agreement = membership_->waits_for_agreement();
   report.waits_for = membership_->waits_for();

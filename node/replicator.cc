@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/replicator.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "node/alone.h"
 #include "node/regions.h"
 #include "replication/members_replay.h"
@@ -9,15 +13,24 @@
 namespace refrain::node {
 namespace {
 
+/// The outbox of a member's directory may hold what a newer program than this one has written.
+Result<void> reads_what_it_wrote(const replication::MembersReplay& replay,
+                                 const replication::Formats& formats) {
+  using Reason = replication::MembersReplay::Halt::Reason;
+  bool newer_entry = replay.halt() && replay.halt()->reason == Reason::kNewerFormat;
+  if (!newer_entry && replay.table().format() <= formats.max) return {};
+  return invalid(
+      "newer_format",
+      fmt::format("The directory is a member's of a cluster that writes format {} or newer, this "
+                  "program reads {}. Start the newer program.",
+                  std::max(replay.table().format(), formats.max + (newer_entry ? 1 : 0)), formats.max));
+}
+
 /// Without brokers only a directory that was made so, or that of an active member, may take writes: another
 /// one may hold half a snapshot, and is emptied when its node joins.
-Result<void> may_run_alone(Ledger& ledger) {
+Result<void> may_run_alone(Ledger& ledger, const replication::MembersReplay& replay) {
   const store::Identity& identity = ledger.identity();
   if (identity.standalone && !identity.installing) return {};
-  auto entries = store::Meta::members(ledger.engine());
-  if (!entries) return entries.error();
-  replication::MembersReplay replay(identity.cluster);
-  for (const std::string& entry : *entries) replay.add(entry);
   bool member = replay.table().is(identity.incarnation, replication::MemberState::kActive);
   if (member && !identity.installing) return {};
   return invalid("invalid",
@@ -31,9 +44,13 @@ Result<void> may_run_alone(Ledger& ledger) {
 Result<std::unique_ptr<Replicator>> Replicator::open(const Config& config, const World& world,
                                                      const Start& start, Ledger& ledger, const Moment& now) {
   if (world.log == nullptr) {
-    if (auto may = may_run_alone(ledger); !may) return may.error();
     auto entries = store::Meta::members(ledger.engine());
     if (!entries) return entries.error();
+    replication::MembersReplay replay(ledger.identity().cluster, config.formats.max);
+    for (const std::string& entry : *entries) replay.add(entry);
+    if (auto reads = reads_what_it_wrote(replay, config.formats); !reads) return reads.error();
+    if (auto may = may_run_alone(ledger, replay); !may) return may.error();
+    ledger.set_format(std::max(replay.table().format(), config.formats.min));
     return std::unique_ptr<Replicator>(std::make_unique<Alone>(config, ledger, entries->empty()));
   }
   return Regions::open(config, world, start, ledger, now);

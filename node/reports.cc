@@ -38,8 +38,8 @@ Error closed() {
 }
 
 /// What the kept bytes of an own commit add to its report. False for a tick.
-bool add_contents(EventReport& report, const std::string& bytes) {
-  auto decoded = replication::decode(bytes, report.commit.node);
+bool add_contents(EventReport& report, const std::string& bytes, const replication::Formats& formats) {
+  auto decoded = replication::decode(bytes, report.commit.node, formats.max);
   report.bytes = bytes.size();
   if (!decoded) return true;
   report.at = decoded->commit.hlc.wall();
@@ -198,7 +198,7 @@ void Node::event(CommitId id, Done<EventReport> caller) {
         report->commit.incarnation == life_->ledger->identity().incarnation) {
       auto bytes = store::Outbox::get(*life_->engine, report->commit.seq);
       if (!bytes) return done(bytes.error());
-      if (*bytes) add_contents(*report, **bytes);
+      if (*bytes) add_contents(*report, **bytes, config_.formats);
     }
     done(std::move(*report));
   });
@@ -221,7 +221,8 @@ void Node::events(std::string state, Seq after, std::size_t limit, Done<Page<Eve
         auto report = life_->replicator->event(
             {config_.node.name, life_->ledger->identity().incarnation, row.seq}, now_);
         if (!report) return done(report.error());
-        if (!add_contents(*report, row.bytes) || (!state.empty() && report->state != state)) continue;
+        if (!add_contents(*report, row.bytes, config_.formats)) continue;
+        if (!state.empty() && report->state != state) continue;
         page.items.push_back(std::move(*report));
         if (page.items.size() == limit) {
           page.after = std::to_string(position.value);

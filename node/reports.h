@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "replication/formats.h"
 
 namespace refrain::node {
 
@@ -38,8 +39,9 @@ struct MemberReport {
   std::uint64_t we_lack_commits = 0;     // of its journal, of what we know to exist
   std::int64_t we_lack_ms = 0;
   std::optional<std::int64_t>
-      clock_offset_ms;  // its newest hlc against our wall when it came; one-way delay included
-  std::string note;     // "joining: catching up, waits for us", "silent since ...", "config_mismatch", ...
+      clock_offset_ms;           // its newest hlc against our wall when it came; one-way delay included
+  replication::Formats formats;  // of its program, as announced
+  std::string note;  // "joining: catching up, waits for us", "silent since ...", "config_mismatch", ...
 };
 
 /// One journal as one reader has it. Readers other than this node are as their newest tick says.
@@ -104,7 +106,8 @@ struct StatusReport {
   std::string mode;   // "alone", "active", "waiting for founder", "joining", "fenced", "rolled back", ...
   std::string cause;  // the cause first: empty when all is well
   std::optional<WallMs> cause_since;
-  WallMs now;  // the node's time
+  WallMs now;                // the node's time
+  std::uint32_t format = 1;  // of what this node writes to Kafka: the newest that all members read
 
   bool kafka_configured = false;
   bool kafka_reachable = false;
@@ -164,6 +167,7 @@ struct MembersReport {
   std::optional<ClusterId> cluster_id;
   std::uint64_t n = 0;
   std::string hash;                    // hex, of entry n
+  std::uint32_t format = 1;            // as in StatusReport
   bool active = false;                 // this node is an active member
   std::vector<Incarnation> waits_for;  // whom, then
   bool waits_for_agreement =

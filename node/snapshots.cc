@@ -58,7 +58,7 @@ Result<std::unique_ptr<SnapshotSource>> Node::snapshot(const std::string& whom) 
     error.retry_after_ms = 1'000;
     return error;
   }
-  auto writer = store::SnapshotWriter::start(life_->engine->snapshot());
+  auto writer = store::SnapshotWriter::start(life_->engine->snapshot(), world_.store_format);
   if (!writer) return writer.error();
   auto cut = std::make_shared<Cut>();
   cut->writer = std::move(*writer);

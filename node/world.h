@@ -12,6 +12,7 @@
 #include "replication/log.h"
 #include "replication/peers.h"
 #include "store/engine.h"
+#include "store/store_format.h"
 
 namespace refrain::node {
 
@@ -21,6 +22,7 @@ struct World {
   Random* random = nullptr;
   /// Opens the store; called again, after the engine before was destroyed, when writing had failed.
   std::function<Result<std::unique_ptr<store::Engine>>()> open_engine;
+  store::StoreFormat store_format = store::kStoreProgram.newest;  // of its directory
   /// Free bytes where the store is, asked while no engine is open; empty: not known.
   std::function<std::uint64_t()> disk_free_bytes;
   replication::Log* log = nullptr;      // none: the node runs alone

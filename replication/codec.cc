@@ -42,10 +42,11 @@ tl::unexpected<Undecodable> corrupt_record(std::string detail) {
 
 }  // namespace
 
-std::string encode(const store::Commit& commit, ClusterId cluster) {
+std::string encode(const store::Commit& commit, ClusterId cluster, std::uint32_t format) {
   Scratch scratch;
   wire::Record& record = scratch.record();
   to_wire(commit, cluster, record);
+  if (format > 1) record.set_min_reader(format);
   std::string out(kFrameBytes + record.ByteSizeLong(), '\0');
   record.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out.data()) + kFrameBytes);
   std::uint32_t crc = crc32c(std::string_view(out).substr(kFrameBytes));
@@ -54,7 +55,8 @@ std::string encode(const store::Commit& commit, ClusterId cluster) {
   return out;
 }
 
-tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node) {
+tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node,
+                                                std::uint32_t reader) {
   Reader frame(bytes);
   std::uint8_t format = frame.u8();
   if (format == 0 || format > kLastPlausibleFormat)
@@ -74,7 +76,7 @@ tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const No
   if (!record.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
     return corrupt_record("the checksum fits, but the bytes are no record");
   }
-  return from_wire(record, node);
+  return from_wire(record, node, reader);
 }
 
 }  // namespace refrain::replication

@@ -9,13 +9,12 @@
 #include <tl/expected.hpp>
 
 #include "base/types.h"
+#include "replication/formats.h"
 #include "store/operations.h"
 
 namespace refrain::replication {
 
-inline constexpr std::uint8_t kRecordFormat = 1;
-inline constexpr std::uint32_t kRecordReader =
-    1;  // records whose min_reader is larger are not for this program
+inline constexpr std::uint8_t kRecordFormat = 1;  // of the frame: its first byte
 
 struct DecodedRecord {
   store::Commit commit;
@@ -32,11 +31,13 @@ struct Undecodable {
   std::string detail;
 };
 
-/// The bytes of a commit. It has operations or a tick, exactly one of them; its contexts do not name its own
-/// node.
-std::string encode(const store::Commit& commit, ClusterId cluster);
+/// The bytes of a commit for readers of that format and newer ones. It has operations or a tick, exactly one
+/// of them; its contexts do not name its own node.
+std::string encode(const store::Commit& commit, ClusterId cluster, std::uint32_t format = 1);
 
-/// The commit in a record of the journal topic of `node`. What it gives, encode() can write again.
-[[nodiscard]] tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node);
+/// The commit in a record of the journal topic of `node`, for a program that reads up to format `reader`.
+/// What it gives, encode() can write again.
+[[nodiscard]] tl::expected<DecodedRecord, Undecodable> decode(std::string_view bytes, const NodeName& node,
+                                                              std::uint32_t reader = kFormats.max);
 
 }  // namespace refrain::replication

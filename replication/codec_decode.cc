@@ -218,11 +218,12 @@ void Decoder::tick(const wire::Tick& from) {
 
 }  // namespace
 
-tl::expected<DecodedRecord, Undecodable> from_wire(wire::Record& in, const NodeName& node) {
-  if (in.min_reader() > kRecordReader) {
+tl::expected<DecodedRecord, Undecodable> from_wire(wire::Record& in, const NodeName& node,
+                                                   std::uint32_t reader) {
+  if (in.min_reader() > reader) {
     return tl::make_unexpected(
         Undecodable{Reason::kNewerFormat, "the record needs reader " + std::to_string(in.min_reader()) +
-                                              ", this program is reader " + std::to_string(kRecordReader) +
+                                              ", this program is reader " + std::to_string(reader) +
                                               ": upgrade this node"});
   }
   Decoder decoder(in, node);

@@ -15,6 +15,7 @@ namespace refrain::replication {
 void to_wire(const store::Commit& commit, ClusterId cluster, wire::Record& out);
 
 /// Takes the bytes out of `in`.
-tl::expected<DecodedRecord, Undecodable> from_wire(wire::Record& in, const NodeName& node);
+tl::expected<DecodedRecord, Undecodable> from_wire(wire::Record& in, const NodeName& node,
+                                                   std::uint32_t reader);
 
 }  // namespace refrain::replication

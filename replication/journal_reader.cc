@@ -207,7 +207,7 @@ JournalReader::Next JournalReader::take_record(const Record& record, const PollF
     ++counts_.skipped;
     return pass(record.offset);
   }
-  auto decoded = decode(record.bytes, node_);
+  auto decoded = decode(record.bytes, node_, facts.reads_format);
   if (!decoded) {
     bool newer = decoded.error().reason == Undecodable::Reason::kNewerFormat;
     auto reason = newer ? ParkReason::kNewerFormat : ParkReason::kCorrupt;

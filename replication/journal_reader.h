@@ -42,7 +42,8 @@ struct PollFacts {
   SteadyNs now;
   ReaderFacts here;
   std::function<IncarnationFacts(const Journal&)> incarnation;
-  std::optional<OwnFacts> own;  // none: the topic of another node
+  std::optional<OwnFacts> own;                // none: the topic of another node
+  std::uint32_t reads_format = kFormats.max;  // what is written for newer readers parks
 };
 
 // ---- what poll() gives, in order

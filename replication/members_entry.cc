@@ -45,7 +45,7 @@ json::object word_object(const Word& word) {
 void add_traits(json::object& out, const MemberTraits& traits) {
   out["region"] = traits.region;
   out["address"] = traits.address;
-  out["formats"] = {{"min", traits.formats_min}, {"max", traits.formats_max}};
+  out["formats"] = {{"min", traits.formats.min}, {"max", traits.formats.max}};
   out["namespaces_hash"] = hex_encode(as_bytes(traits.namespaces_hash));
   if (traits.scopes.empty()) return;
   json::object scopes;
@@ -181,8 +181,8 @@ class EntryReader {
     const json::value* formats = object_.if_contains("formats");
     if (formats == nullptr || !formats->is_object()) return fail("formats");
     return text(object_, "region", out.region) && text(object_, "address", out.address) &&
-           small(formats->get_object(), "min", out.formats_min) &&
-           small(formats->get_object(), "max", out.formats_max) &&
+           small(formats->get_object(), "min", out.formats.min) &&
+           small(formats->get_object(), "max", out.formats.max) &&
            hash("namespaces_hash", out.namespaces_hash) && scopes(out.scopes);
   }
   bool scopes(std::map<std::string, std::string>& out) {
@@ -227,7 +227,8 @@ std::optional<EntryKind> read_kind(std::string_view name) {
 }
 
 /// n, cluster, min_reader and kind: what an entry of every version has. Only then may it be called newer.
-tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& object) {
+tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& object,
+                                                       std::uint32_t reads_format) {
   MembersEntry entry;
   EntryReader reader(object);
   std::uint64_t min_reader = 0;
@@ -240,7 +241,7 @@ tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& objec
   const json::value* kind = object.if_contains("kind");
   if (kind == nullptr || !kind->is_string()) return garbage("its kind is missing or malformed");
   auto known = read_kind(kind->get_string());
-  if (min_reader > kMembersReader || !known) {
+  if (min_reader > reads_format || !known) {
     return tl::make_unexpected(UnreadableEntry{
         UnreadableEntry::Reason::kNewerFormat,
         "entry " + std::to_string(entry.n) + " is of kind '" + std::string(kind->get_string()) +
@@ -248,6 +249,7 @@ tl::expected<MembersEntry, UnreadableEntry> read_frame(const json::object& objec
         cluster});
   }
   entry.kind = *known;
+  entry.min_reader = static_cast<std::uint32_t>(min_reader);
   return entry;
 }
 
@@ -268,7 +270,7 @@ std::optional<Incarnation> ended_by(const MembersEntry& entry) {
 
 LoggedEntry encode_entry(const MembersEntry& entry) {
   json::object out;
-  out["min_reader"] = kMembersReader;
+  out["min_reader"] = entry.min_reader;
   out["cluster_id"] = cluster_text(entry.cluster);
   out["n"] = entry.n;
   out["prev"] = hex_encode(as_bytes(entry.prev));
@@ -283,12 +285,12 @@ LoggedEntry encode_entry(const MembersEntry& entry) {
   return {entry, std::move(bytes), hash};
 }
 
-tl::expected<LoggedEntry, UnreadableEntry> decode_entry(std::string_view bytes) {
+tl::expected<LoggedEntry, UnreadableEntry> decode_entry(std::string_view bytes, std::uint32_t reads_format) {
   if (bytes.size() > kMaxEntryBytes) return garbage("it is longer than any entry");
   boost::system::error_code error;
   json::value document = json::parse({bytes.data(), bytes.size()}, error);
   if (error || !document.is_object()) return garbage("it is no JSON object");
-  auto entry = read_frame(document.get_object());
+  auto entry = read_frame(document.get_object(), reads_format);
   if (!entry) return tl::make_unexpected(entry.error());
   EntryReader reader(document.get_object());
   if (!reader.read(*entry)) return garbage(reader.why());

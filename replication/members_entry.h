@@ -15,11 +15,10 @@
 
 #include "base/hash.h"
 #include "base/types.h"
+#include "replication/formats.h"
 
 namespace refrain::replication {
 
-/// Entries whose min_reader is larger are not for this program.
-inline constexpr std::uint32_t kMembersReader = 1;
 inline constexpr std::size_t kMaxEntryBytes = 900 * 1024;
 
 enum class EntryKind : std::uint8_t { kFound, kJoin, kActive, kEvict, kLeave, kLast, kUpdate };
@@ -28,9 +27,8 @@ std::string_view entry_kind_name(EntryKind kind);  // "found", "join", ...
 /// What a member announces of itself.
 struct MemberTraits {
   std::string region;
-  std::string address;            // URL for the other nodes
-  std::uint32_t formats_min = 1;  // of commit records, that it reads
-  std::uint32_t formats_max = 1;
+  std::string address;       // URL for the other nodes
+  Formats formats;           // of its program
   Sha256 namespaces_hash{};  // of its rules for requests
   /// Its scopes other than local: namespace -> "home:eu"; "" = of every namespace that is not listed.
   std::map<std::string, std::string> scopes = {};
@@ -45,6 +43,7 @@ struct Word {
 };
 
 struct MembersEntry {
+  std::uint32_t min_reader = 1;
   std::uint64_t n = 0;  // its place, from 1
   Sha256 prev{};        // hash of the entry before; zeros for the first
   ClusterId cluster;
@@ -82,6 +81,8 @@ std::optional<Incarnation> ended_by(const MembersEntry& entry);
 /// The entry with the bytes that stand for it from now on.
 LoggedEntry encode_entry(const MembersEntry& entry);
 
-[[nodiscard]] tl::expected<LoggedEntry, UnreadableEntry> decode_entry(std::string_view bytes);
+/// For a program that reads up to format `reader`.
+[[nodiscard]] tl::expected<LoggedEntry, UnreadableEntry> decode_entry(std::string_view bytes,
+                                                                      std::uint32_t reader = kFormats.max);
 
 }  // namespace refrain::replication

@@ -20,7 +20,7 @@ void MembersReplay::stop(Halt::Reason reason, std::string detail) {
 void MembersReplay::add(std::string_view bytes) {
   if (halt_) return;
   ++records_;
-  auto entry = decode_entry(bytes);
+  auto entry = decode_entry(bytes, reads_format_);
   if (!entry) return unreadable(entry.error());
   if (foreign(entry->entry.cluster)) {
     // Of two founders at once the second one's entry stays in the log for ever, and means nothing.

@@ -13,8 +13,9 @@ namespace refrain::replication {
 
 class MembersReplay {
  public:
-  /// `cluster`: ours, when it is known.
-  explicit MembersReplay(std::optional<ClusterId> cluster = std::nullopt) : cluster_(cluster) {}
+  /// `cluster`: ours, when it is known. `reader`: the newest format that the program reads.
+  explicit MembersReplay(std::optional<ClusterId> cluster = std::nullopt, std::uint32_t reader = kFormats.max)
+      : cluster_(cluster), reads_format_(reader) {}
 
   /// The next record. After a halt nothing more is read.
   void add(std::string_view bytes);
@@ -37,6 +38,7 @@ class MembersReplay {
   void stop(Halt::Reason reason, std::string detail);
 
   std::optional<ClusterId> cluster_;
+  std::uint32_t reads_format_;
   MembersTable table_;
   std::vector<LoggedEntry> counted_;
   std::optional<Halt> halt_;

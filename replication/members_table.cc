@@ -2,8 +2,10 @@
 #include "replication/members_table.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "base/planted.h"
 #include "base/text.h"
 
 namespace refrain::replication {
@@ -40,7 +42,11 @@ void MembersTable::sort_by_state() {
   active_.clear();
   joining_.clear();
   ended_.clear();
+  std::uint32_t format = std::numeric_limits<std::uint32_t>::max();
   for (const auto& [incarnation, member] : members_) {
+    bool counts = REFRAIN_PLANTED(format_without_joiners) ? member.state == MemberState::kActive
+                                                          : member.state != MemberState::kOver;
+    if (counts) format = std::min(format, member.traits.formats.max);
     Journal journal{member.node, incarnation};
     if (member.state == MemberState::kActive)
       active_.push_back(std::move(journal));
@@ -49,6 +55,7 @@ void MembersTable::sort_by_state() {
     else if (member.active_n != 0)
       ended_.push_back(std::move(journal));
   }
+  format_ = format;  // there always is an active member
   for (auto* journals : {&active_, &joining_, &ended_}) std::sort(journals->begin(), journals->end());
 }
 
@@ -90,6 +97,7 @@ class MembersCounting {
   std::string rule() {
     if ((entry_.kind == EntryKind::kFound) != table_.empty())
       return table_.empty() ? "nothing counts before found" : "the cluster has been founded";
+    if (announces() && !fits()) return "its program does not fit the cluster's format";
     switch (entry_.kind) {
       case EntryKind::kFound:
         return found();
@@ -110,6 +118,16 @@ class MembersCounting {
   }
 
  private:
+  bool announces() const {
+    return entry_.kind == EntryKind::kFound || entry_.kind == EntryKind::kJoin ||
+           entry_.kind == EntryKind::kUpdate;
+  }
+  /// With what the entry announces its member can be one in this cluster.
+  bool fits() const {
+    const Formats& formats = entry_.traits.formats;
+    return table_.empty() ? formats.min <= formats.max : formats.fit(table_.format());
+  }
+
   std::string found() {
     table_.cluster_ = entry_.cluster;
     Member& member = begin();

@@ -57,6 +57,10 @@ class MembersTable {
   const std::vector<Journal>& ended() const { return ended_; }
   bool others_active(Incarnation than) const;
 
+  /// The cluster's format: the newest that every joining or active member reads; 0 when empty. No entry
+  /// counts that would lower it: who has announced less, or has given up so old a format, is no member.
+  std::uint32_t format() const { return format_; }
+
   /// What `by` has said, while it is an active member.
   std::optional<Seq> word(Incarnation of, Incarnation by) const;
   /// How far an ended incarnation's journal goes: the largest word of the active members; 0 when it never was
@@ -77,6 +81,7 @@ class MembersTable {
   std::map<NodeName, Incarnation> current_;
   std::map<Incarnation, std::map<Incarnation, Seq>> words_;  // of -> by -> seq
   // What members_ says, by state.
+  std::uint32_t format_ = 0;
   std::vector<Journal> active_;
   std::vector<Journal> joining_;
   std::vector<Journal> ended_;

@@ -17,8 +17,8 @@ constexpr Milliseconds kSendTimeout{10'000};
 
 }  // namespace
 
-MembersTopic::MembersTopic(Log& log, TopicSpec spec, Milliseconds reread)
-    : log_(log), spec_(std::move(spec)), reread_(reread) {}
+MembersTopic::MembersTopic(Log& log, TopicSpec spec, Milliseconds reread, std::uint32_t reader)
+    : log_(log), spec_(std::move(spec)), reread_(reread), reads_format_(reader) {}
 
 bool MembersTopic::step(SteadyNs now) {
   take_reports(now);
@@ -46,7 +46,7 @@ bool MembersTopic::ensure(SteadyNs now) {
 void MembersTopic::open(SteadyNs now) {
   reader_.reset();
   reader_ = log_.open_reader(spec_.name, std::nullopt);
-  pass_ = MembersReplay(cluster_);
+  pass_ = MembersReplay(cluster_, reads_format_);
   opened_ = now;
   ++number_;
   complete_ = false;

@@ -19,7 +19,8 @@ namespace refrain::replication {
 
 class MembersTopic {
  public:
-  MembersTopic(Log& log, TopicSpec spec, Milliseconds reread);
+  /// `reader`: the newest format of entries that the program reads.
+  MembersTopic(Log& log, TopicSpec spec, Milliseconds reread, std::uint32_t reader);
 
   /// Ours, once it is known: for the passes that begin from now on.
   void set_cluster(std::optional<ClusterId> cluster) { cluster_ = cluster; }
@@ -64,6 +65,7 @@ class MembersTopic {
   Log& log_;
   const TopicSpec spec_;
   const Milliseconds reread_;
+  const std::uint32_t reads_format_;
   std::optional<ClusterId> cluster_;
 
   bool ensured_ = false;

@@ -49,6 +49,8 @@ std::string_view mode_name(Mode mode) {
       return "wrong cluster";
     case Mode::kNewerFormat:
       return "newer format";
+    case Mode::kOlderFormat:
+      return "older format";
   }
   return "unknown";
 }
@@ -61,7 +63,7 @@ Membership::Membership(MembershipConfig config, MembershipIdentity identity, Log
       identity_(std::move(identity)),
       random_(random),
       log_(log),
-      topic_(log, config_.topic, config_.reread),
+      topic_(log, config_.topic, config_.reread, config_.traits.formats.max),
       answers_(peers),
       rolled_back_(identity_.rolled_back) {}
 
@@ -82,7 +84,7 @@ Result<std::unique_ptr<Membership>> Membership::create(MembershipConfig config, 
 
 Result<void> Membership::replay_stored(const std::vector<std::string>& entries,
                                        const std::optional<std::string>& own) {
-  MembersReplay replay(identity_.cluster);
+  MembersReplay replay(identity_.cluster, config_.traits.formats.max);
   for (const std::string& bytes : entries) replay.add(bytes);
   if (replay.halt() && replay.halt()->reason == MembersReplay::Halt::Reason::kNewerFormat)
     halt_ = Halt{Mode::kNewerFormat, replay.halt()->detail};
@@ -94,11 +96,11 @@ Result<void> Membership::replay_stored(const std::vector<std::string>& entries,
   if (!table_.empty()) identity_.cluster = table_.cluster();
   topic_.set_cluster(identity_.cluster);
   // Of a table that an entry of a newer program cut short nothing may be concluded.
-  if (halt_) return {};
+  if (halt_ || misfit()) return {};
   if (identity_.snapshot_taken && !identity_.born_alone && table_.find(identity_.self.incarnation) == nullptr)
     start_over_ = "its snapshot is of a member that had not read of its join";
   if (!own) return {};
-  auto entry = decode_entry(*own);
+  auto entry = decode_entry(*own, config_.traits.formats.max);
   if (!entry)
     return corrupt("The stored own entry of the members log cannot be read: " + entry.error().detail);
   bool ours = entry->entry.by == identity_.self;  // else it came with a directory that was started over
@@ -111,6 +113,7 @@ bool Membership::was_ours(Incarnation incarnation) const {
 }
 
 void Membership::persisted() {
+  std::uint32_t format_before = table_.format();
   for (std::size_t i = 0; i < fresh_given_; ++i) {
     auto next = count(table_, fresh_[i]);
     REFRAIN_ASSERT(next.has_value(), "what a pass counted counts here");
@@ -121,6 +124,7 @@ void Membership::persisted() {
   fresh_given_ = 0;
   if (own_ && own_->given) own_->durable = true;
   if (table_.empty()) return;
+  if (format_before > 0 && table_.format() > format_before) REFRAIN_BRANCH(cluster_format_rose);
   identity_.cluster = table_.cluster();
   topic_.set_cluster(identity_.cluster);
 }
@@ -264,11 +268,24 @@ std::optional<Seq> Membership::limit(Incarnation of) const {
 
 Mode Membership::mode() const {
   if (halt_) return halt_->mode;
+  if (auto stop = misfit()) return *stop;
   const Member* me = table_.find(identity_.self.incarnation);
   if (me == nullptr) return mode_of_stranger();
   if (me->state == MemberState::kOver) return Mode::kFenced;
   if (me->state == MemberState::kJoining) return Mode::kJoining;
   return rolled_back_ ? Mode::kRolledBack : Mode::kActive;
+}
+
+/// Also what runs on a member's directory may be another program than the one that the table knows.
+std::optional<Mode> Membership::misfit() const {
+  if (table_.empty() || config_.traits.formats.fit(table_.format()) || REFRAIN_PLANTED(newer_cluster_entered))
+    return std::nullopt;
+  return config_.traits.formats.max < table_.format() ? Mode::kNewerFormat : Mode::kOlderFormat;
+}
+
+std::uint32_t Membership::writes_format() const {
+  if (REFRAIN_PLANTED(own_format_written)) return config_.traits.formats.max;
+  return std::max(table_.format(), config_.traits.formats.min);
 }
 
 Mode Membership::mode_of_stranger() const {
@@ -296,7 +313,7 @@ std::string fenced_because(const MembersTable& table, const Journal& self) {
                "anew";
 }
 
-std::string why(Mode mode, const MembersTable& table, const Journal& self) {
+std::string why(Mode mode, const MembersTable& table, const Journal& self, const Formats& formats) {
   switch (mode) {
     case Mode::kFenced:
       return fenced_because(table, self);
@@ -309,6 +326,11 @@ std::string why(Mode mode, const MembersTable& table, const Journal& self) {
     }
     case Mode::kStandaloneData:
       return "this directory was made without brokers; start it with --found to found a cluster with it";
+    case Mode::kNewerFormat:
+      return fmt::format("the cluster writes format {}, this program reads {}", table.format(), formats.max);
+    case Mode::kOlderFormat:
+      return fmt::format("the cluster writes format {}, this program takes part from {} on", table.format(),
+                         formats.min);
     default:
       return {};
   }
@@ -320,7 +342,7 @@ void Membership::set_standing(Mode mode, const Facts& facts, MembershipStep& out
   Standing next{mode, detail_, standing_.since, false, false};
   if (halt_) next.detail = halt_->detail;
   if (mode == Mode::kWrongCluster) next.detail = wrong_cluster_;
-  if (next.detail.empty()) next.detail = why(mode, table_, identity_.self);
+  if (next.detail.empty()) next.detail = why(mode, table_, identity_.self, config_.traits.formats);
   // Once its own end may stand in the log, what it took could be void.
   bool ending = own_ && own_->logged.entry.kind != EntryKind::kFound &&
                 ended_by(own_->logged.entry) == identity_.self.incarnation;

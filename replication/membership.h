@@ -97,7 +97,8 @@ enum class Mode : std::uint8_t {
   kNameInUse,       // refuse to start
   kStandaloneData,  // refuse to start: born alone, and not started with --found
   kWrongCluster,    // not a member, and the log belongs to another cluster
-  kNewerFormat,     // an entry that this program does not know: stop
+  kNewerFormat,     // the cluster writes, or an entry is of, a format that this program does not know: stop
+  kOlderFormat,     // the cluster's format is one that this program has given up: stop
 };
 std::string_view mode_name(Mode mode);  // "active", "waiting for founder", ... for status
 
@@ -193,6 +194,9 @@ class Membership {
   bool waits_for_agreement() const { return lost_; }
   /// Whom it waits for then; itself, as long as the log lacks entries that it knows.
   const std::vector<Incarnation>& waits_for() const { return waits_for_; }
+  /// In which format this node writes what is new, for now: the cluster's, or as long as it has none the
+  /// oldest that its program writes.
+  std::uint32_t writes_format() const;
   /// What is wrong without changing the mode: the members log unreachable, lost, of another cluster; empty
   /// when nothing is.
   const std::string& trouble() const { return trouble_; }
@@ -216,6 +220,7 @@ class Membership {
   // ---- standing (membership.cc)
   Mode mode() const;
   Mode mode_of_stranger() const;
+  std::optional<Mode> misfit() const;
   bool was_ours(Incarnation incarnation) const;
   void set_standing(Mode mode, const Facts& facts, MembershipStep& out);
   std::string find_trouble() const;

@@ -45,6 +45,12 @@ std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
     detail_ = "no cluster of this name has been founded; one node must be started with --found";
     return std::nullopt;
   }
+  if (!identity_.former.empty()) {
+    // A lost Kafka is as empty as a new one. Whoever started over has been in a cluster: its members write
+    // the log again.
+    detail_ = "its cluster was founded long ago: waits until a member writes the lost members log again";
+    return std::nullopt;
+  }
   if (!nothing_was_ever_written(facts)) {
     detail_ = not_empty_.empty()
                   ? "founding: looks whether topics of this cluster hold records"
@@ -272,7 +278,8 @@ bool Membership::read_to_end(const NodeName& journal, SteadyNs since, bool from_
 }
 
 std::optional<MembersEntry> Membership::wants_update() const {
-  if (table_.find(identity_.self.incarnation)->traits == config_.traits) return std::nullopt;
+  const MemberTraits& known = table_.find(identity_.self.incarnation)->traits;
+  if (known == config_.traits || REFRAIN_PLANTED(formats_not_announced)) return std::nullopt;
   MembersEntry entry = draft(EntryKind::kUpdate);
   entry.traits = config_.traits;
   return entry;

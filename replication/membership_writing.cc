@@ -49,6 +49,7 @@ void Membership::compose(MembersEntry entry, const Facts& facts) {
   if (!table_.empty()) entry.cluster = table_.cluster();
   entry.by = identity_.self;
   entry.at = facts.wall;
+  entry.min_reader = writes_format();
   LoggedEntry logged = encode_entry(entry);
   if (!count(table_, logged)) return;
   own_ = OwnEntry{std::move(logged), false, false};

@@ -167,7 +167,9 @@ void write_member(JsonWriter& json, const node::MemberReport& m) {
       .member("behind_commits", m.behind_commits)
       .member("behind_ms", m.behind_ms);
   json.member("we_lack_commits", m.we_lack_commits).member("we_lack_ms", m.we_lack_ms);
-  json.member("clock_offset_ms", m.clock_offset_ms).member("note", m.note);
+  json.member("clock_offset_ms", m.clock_offset_ms);
+  json.key("formats").begin_object().member("min", m.formats.min).member("max", m.formats.max).end_object();
+  json.member("note", m.note);
   json.end_object();
 }
 

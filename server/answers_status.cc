@@ -116,7 +116,8 @@ void write_status(JsonWriter& json, const node::StatusReport& s) {
   json.member("mode", s.mode)
       .member("cause", s.cause)
       .member("cause_since", s.cause_since)
-      .member("now", s.now);
+      .member("now", s.now)
+      .member("format", s.format);
   write_kafka(json, s);
   write_list(json, s.members);
   json.key("sync").begin_object();
@@ -135,7 +136,7 @@ void write_members(JsonWriter& json, const node::MembersReport& m) {
   json.begin_object();
   json.member("node", m.node).member("incarnation", format_hex64(m.incarnation.value));
   write_cluster_id(json, m.cluster_id);
-  json.member("n", m.n).member("hash", m.hash).member("active", m.active);
+  json.member("n", m.n).member("hash", m.hash).member("format", m.format).member("active", m.active);
   json.member("waits_for_agreement", m.waits_for_agreement);
   json.key("waits_for").begin_array();
   for (Incarnation incarnation : m.waits_for) json.value(format_hex64(incarnation.value));

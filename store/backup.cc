@@ -229,7 +229,9 @@ Result<BackupInfo> make_backup(Engine& engine, const std::string& data_dir, cons
   auto bytes = bytes_in(partial.path() + "/db");
   if (!bytes) return bytes.error();
   whose.bytes = *bytes;
-  DirectoryInfo info{kStoreFormat, kStoreOldestReader, whose.node, whose.cluster, true};
+  auto of = DataDir::inspect(data_dir);  // whichever program makes it: rows are as they are there
+  if (!of) return of.error();
+  DirectoryInfo info{of->format, of->oldest_reader, whose.node, whose.cluster, true};
   if (auto written = write_directory_info(partial.path(), info); !written) return written.error();
   if (auto written = write_file_durably(mark_of(partial.path()), text_of(whose)); !written)
     return written.error();
@@ -242,12 +244,7 @@ Result<Restored> restore_backup(const RestoreOptions& options) {
   if (!backup) return backup.error();
   auto info = DataDir::inspect(options.from);
   if (!info) return info.error();
-  if (info->oldest_reader > kStoreFormat) {
-    return Error{Code::kCorrupt, "newer_format",
-                 fmt::format("The backup {} has store format {} and needs a program that reads format {} or "
-                             "newer; this program reads format {}. Use the newer program.",
-                             options.from, info->format, info->oldest_reader, kStoreFormat)};
-  }
+  if (auto fits = check_store_format("The backup " + options.from, *info); !fits) return fits.error();
   auto path = usable(fs::absolute(options.data_dir).string(), true);
   if (!path) return path.error();
   Restored restored{

@@ -48,8 +48,9 @@ struct Restored {
 
 /// Makes a data directory of a backup for a node that founds a new cluster: all rows, a clock above all of
 /// them, and nothing of the old cluster's membership, journals and cursors. `from` is only read. kNotFound:
-/// it is no backup; kCorrupt: damaged or newer_format; kConflict: half a snapshot; kInvalid: `data_dir`
-/// cannot be used; kUnavailable disk_full or store_failed. After an error there is no data directory.
+/// it is no backup; kCorrupt: damaged or newer_format, older_format; kConflict: half a snapshot; kInvalid:
+/// `data_dir` cannot be used; kUnavailable disk_full or store_failed. After an error there is no data
+/// directory.
 Result<Restored> restore_backup(const RestoreOptions& options);
 
 }  // namespace refrain::store

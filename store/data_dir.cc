@@ -34,12 +34,10 @@ Error unusable(const std::string& path, const std::string& reason) {
                          ". Check that it exists, is a directory and that this user may write there.");
 }
 
-Error newer(const std::string& path, const DirectoryInfo& info) {
-  return Error{Code::kCorrupt, "newer_format",
-               "The data directory " + path + " has store format " + std::to_string(info.format) +
-                   " and needs a program that reads format " + std::to_string(info.oldest_reader) +
-                   " or newer; this program reads format " + std::to_string(kStoreFormat) +
-                   ". Start the newer program, or use another directory."};
+Error is_a_backup(const std::string& path) {
+  return invalid("invalid", "The directory " + path +
+                                " is a backup. No node runs on it; `refrain restore` makes a data directory "
+                                "of it.");
 }
 
 Error lost_store(const std::string& path) {
@@ -65,6 +63,7 @@ bool take_number(std::string_view text, std::uint32_t& out) {
 /// Lines `name value`. Names that we do not know are a newer program's, which its numbers say.
 std::optional<DirectoryInfo> parse(std::string_view text) {
   DirectoryInfo info{.format = 0, .oldest_reader = 0, .node = "", .cluster = ""};
+  bool has_format = false;
   while (!text.empty()) {
     std::size_t end = text.find('\n');
     if (end == std::string_view::npos) return std::nullopt;
@@ -74,13 +73,13 @@ std::optional<DirectoryInfo> parse(std::string_view text) {
     if (space == std::string_view::npos) return std::nullopt;
     std::string_view name = line.substr(0, space);
     std::string_view value = line.substr(space + 1);
-    if (name == "format" && !take_number(value, info.format)) return std::nullopt;
+    if (name == "format" && !(has_format = take_number(value, info.format))) return std::nullopt;
     if (name == "oldest_reader" && !take_number(value, info.oldest_reader)) return std::nullopt;
     if (name == "cluster") info.cluster = value;
     if (name == "node") info.node = value;
     if (name == "born") info.born = value == "1";
   }
-  if (info.format == 0 || info.oldest_reader == 0) return std::nullopt;
+  if (!has_format || info.oldest_reader == 0) return std::nullopt;
   return info;
 }
 
@@ -120,7 +119,6 @@ Result<bool> is_empty(const std::string& path) {
 
 Result<void> check_owner(const std::string& path, const DirectoryInfo& info, const NodeName& node,
                          const std::string& cluster) {
-  if (info.oldest_reader > kStoreFormat) return newer(path, info);
   if (info.cluster != cluster) {
     return invalid("invalid", "The data directory " + path + " belongs to cluster '" + info.cluster +
                                   "', not to '" + cluster + "'. Correct `cluster` or `node.data_dir`.");
@@ -144,7 +142,7 @@ Result<DirectoryInfo> DataDir::inspect(const std::string& path) {
 }
 
 Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const NodeName& node,
-                                               const std::string& cluster) {
+                                               const std::string& cluster, const StoreProgram& program) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) return unusable(path, error.message());
@@ -153,11 +151,9 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
   std::unique_ptr<DataDir> directory(new DataDir(path, *fd));
   auto info = inspect(path);
   if (info) {
-    if (is_backup(path)) {
-      return invalid("invalid", "The directory " + path +
-                                    " is a backup. No node runs on it; `refrain restore` makes a data "
-                                    "directory of it.");
-    }
+    if (is_backup(path)) return is_a_backup(path);
+    if (auto fits = check_store_format("The data directory " + path, *info, program); !fits)
+      return fits.error();
     if (auto ours = check_owner(path, *info, node, cluster); !ours) return ours.error();
     if (info->born && !fs::exists(directory->engine_path(), error)) return lost_store(path);
     directory->info_ = std::move(*info);
@@ -170,7 +166,7 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
           "The directory " + path +
               " has files in it but no FORMAT: it is no refrain data directory. Name an empty one.");
     }
-    directory->info_ = {kStoreFormat, kStoreOldestReader, node, cluster, false};
+    directory->info_ = {program.newest.number, program.newest.oldest_reader, node, cluster, false};
     if (auto written = write_file_durably(format_path(path), text_of(directory->info_)); !written)
       return written.error();
     if (auto synced = sync_directory_of(fs::absolute(path).lexically_normal().string()); !synced)
@@ -180,6 +176,27 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& path, const No
   }
   say_who_holds(*fd);
   return directory;
+}
+
+Result<DirectoryInfo> DataDir::upgrade(const std::string& path, const StoreProgram& program) {
+  if (auto known = inspect(path); !known) return known.error();  // no lock file in a stranger's directory
+  if (is_backup(path)) return is_a_backup(path);
+  auto fd = lock(path);
+  if (!fd) return fd.error();
+  DataDir directory(path, *fd);
+  auto info = inspect(path);
+  if (!info) return info.error();
+  if (auto fits = check_store_format("The data directory " + path, *info, program); !fits)
+    return fits.error();
+  std::error_code error;
+  if (info->born && !fs::exists(directory.engine_path(), error)) return lost_store(path);
+  if (info->format >= program.newest.number) return *info;
+  DirectoryInfo raised = *info;
+  raised.format = program.newest.number;
+  raised.oldest_reader = program.newest.oldest_reader;
+  // Whatever a release must do to the rows stands before this line: FORMAT is the last thing that changes.
+  if (auto written = write_directory_info(path, raised); !written) return written.error();
+  return *info;
 }
 
 Result<void> DataDir::note_birth() {
@@ -194,6 +211,24 @@ Result<void> DataDir::note_birth() {
 
 DataDir::~DataDir() {
   ::close(lock_);
+}
+
+Result<void> check_store_format(const std::string& what, const DirectoryInfo& info,
+                                const StoreProgram& program) {
+  std::string has = what + " has store format " + std::to_string(info.format);
+  std::string ours = std::to_string(program.newest.number);
+  if (info.oldest_reader > program.newest.number) {
+    return Error{Code::kCorrupt, "newer_format",
+                 has + " and needs a program that reads format " + std::to_string(info.oldest_reader) +
+                     " or newer; this program reads format " + ours +
+                     ". Start the newer program, or use another directory."};
+  }
+  if (info.format < program.opens_from) {
+    return Error{Code::kCorrupt, "older_format",
+                 has + "; this program opens formats " + std::to_string(program.opens_from) + " to " + ours +
+                     ". Upgrade step by step: run `refrain upgrade` of the release before this one first."};
+  }
+  return {};
 }
 
 Result<void> write_directory_info(const std::string& path, const DirectoryInfo& info) {

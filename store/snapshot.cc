@@ -127,7 +127,8 @@ bool in_snapshot(Family family, std::string_view key, const NodeName& source) {
          });
 }
 
-Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::start(std::unique_ptr<View> cut) {
+Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::start(std::unique_ptr<View> cut,
+                                                              const StoreFormat& format) {
   auto identity = Meta::identity(*cut);
   if (!identity) return identity.error();
   REFRAIN_ASSERT(identity->has_value(), "a store without an identity gives no snapshot");
@@ -137,8 +138,8 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::start(std::unique_ptr<Vi
   if (!members) return members.error();
   auto floor = Meta::floor(*cut);
   if (!floor) return floor.error();
-  SnapshotHeader header{kStoreFormat,
-                        kStoreOldestReader,
+  SnapshotHeader header{format.number,
+                        format.oldest_reader,
                         (*identity)->cluster,
                         {(*identity)->node, (*identity)->incarnation},
                         std::move(*applied),
@@ -201,13 +202,14 @@ std::string SnapshotWriter::finish() {
 }
 
 Result<std::unique_ptr<SnapshotLoader>> SnapshotLoader::start(Engine& engine, Identity identity,
-                                                              Accept accept) {
+                                                              Accept accept, const StoreFormat& format) {
   auto filled = has_rows(engine);
   if (!filled) return filled.error();
   if (*filled) return conflict("not_empty", "Only an empty store takes a snapshot. Empty it first.");
   identity.installing = true;
   if (auto marked = write_identity(engine, identity); !marked) return marked.error();
-  return std::unique_ptr<SnapshotLoader>(new SnapshotLoader(engine, std::move(identity), std::move(accept)));
+  return std::unique_ptr<SnapshotLoader>(
+      new SnapshotLoader(engine, std::move(identity), std::move(accept), format));
 }
 
 Result<void> SnapshotLoader::feed(std::string_view bytes) {
@@ -265,11 +267,12 @@ Result<void> SnapshotLoader::take_header(std::string_view body) {
   if (!body.starts_with(kMagic)) return damaged("it does not begin as a snapshot does");
   Reader in(body.substr(kMagic.size()));
   SnapshotHeader header = decode_header(in);
-  if (header.oldest_reader > kStoreFormat) {
+  if (header.oldest_reader > format_.number) {
     return Error{Code::kCorrupt, "newer_format",
                  "The snapshot has store format " + std::to_string(header.store_format) +
                      " and needs a program that reads " + std::to_string(header.oldest_reader) +
-                     "; this one reads " + std::to_string(kStoreFormat) + ". Upgrade this node first."};
+                     "; this data directory has format " + std::to_string(format_.number) +
+                     ". Upgrade this node first: its program, or with `refrain upgrade` its directory."};
   }
   if (!in.done()) return damaged("its header cannot be read");
   if (accept_) {

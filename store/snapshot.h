@@ -17,6 +17,7 @@
 #include "store/engine.h"
 #include "store/meta.h"
 #include "store/operations.h"
+#include "store/store_format.h"
 
 namespace refrain::store {
 
@@ -51,8 +52,9 @@ bool in_snapshot(Family family, std::string_view key, const NodeName& source);
 /// Walks one cut. One thread.
 class SnapshotWriter {
  public:
-  /// `cut` is an Engine's snapshot().
-  static Result<std::unique_ptr<SnapshotWriter>> start(std::unique_ptr<View> cut);
+  /// `cut` is an Engine's snapshot(); `format` is its directory's.
+  static Result<std::unique_ptr<SnapshotWriter>> start(std::unique_ptr<View> cut,
+                                                       const StoreFormat& format = kStoreProgram.newest);
 
   const SnapshotHeader& header() const { return header_; }
   const SnapshotTotals& totals() const { return totals_; }
@@ -84,12 +86,13 @@ class SnapshotLoader {
   /// Whether the snapshot is the one that was asked for; its error is feed()'s, before any row came in.
   using Accept = std::function<Result<void>(const SnapshotHeader&)>;
 
-  /// `identity` is what the store will have. kConflict when it holds rows already (other than an identity and
-  /// void commits).
-  static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity, Accept accept = {});
+  /// `identity` is what the store will have, `format` what its directory may hold. kConflict when it holds
+  /// rows already (other than an identity and void commits).
+  static Result<std::unique_ptr<SnapshotLoader>> start(Engine& engine, Identity identity, Accept accept = {},
+                                                       const StoreFormat& format = kStoreProgram.newest);
 
-  /// Any piece of the stream, in order. kCorrupt for damage or what does not belong in (newer_format: made by
-  /// a newer program): the loader is of no more use then, empty the store and ask again.
+  /// Any piece of the stream, in order. kCorrupt for damage or what does not belong in (newer_format: of
+  /// rows that the directory may not hold): the loader is of no more use then, empty the store and ask again.
   Result<void> feed(std::string_view bytes);
 
   /// Set once the first block is in.
@@ -101,8 +104,9 @@ class SnapshotLoader {
   Result<void> finish();
 
  private:
-  SnapshotLoader(Engine& engine, Identity identity, Accept accept)
+  SnapshotLoader(Engine& engine, Identity identity, Accept accept, const StoreFormat& format)
       : engine_(engine),
+        format_(format),
         load_(engine.bulk_load()),
         identity_(std::move(identity)),
         accept_(std::move(accept)) {}
@@ -112,6 +116,7 @@ class SnapshotLoader {
   Result<void> take_rows(std::string_view body);
   Result<void> take_end(std::string_view body);
   Engine& engine_;
+  const StoreFormat format_;
   std::unique_ptr<BulkLoad> load_;  // of all rows but those of family default, where the identity stands
   Identity identity_;
   Accept accept_;

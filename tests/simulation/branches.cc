@@ -65,6 +65,9 @@ constexpr std::string_view kOfTheWorlds[] = {
     "floor: went on after it stood long",
     "rows: written anew where collected",
     "read: stale",
+    "upgrade",
+    "go back",
+    "told to upgrade",
     "scans",
 };
 

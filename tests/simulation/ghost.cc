@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "programs.h"
 #include "replication/codec.h"
 #include "store/meta.h"
 #include "store/outbox.h"
@@ -101,7 +102,7 @@ void Ghost::write_down(const GhostNode& node, const Journal& own, Seq seq, const
       wrongs_.push_back(fmt::format("commit {} was written twice, with other content", format_commit_id(id)));
     return;
   }
-  auto decoded = replication::decode(**bytes, own.node);
+  auto decoded = replication::decode(**bytes, own.node, kNextProgram.max);
   if (!decoded) {
     wrongs_.push_back(
         fmt::format("commit {} cannot be decoded: {}", format_commit_id(id), decoded.error().detail));

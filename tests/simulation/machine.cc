@@ -37,7 +37,7 @@ Result<void> Machine::start() {
   world.random = &dice_;
   world.open_engine = [this] { return open_engine(); };
   world.disk_free_bytes = [this] { return disk_full_ ? std::uint64_t{0} : std::uint64_t{1} << 40; };
-  world.log = log_.get();
+  world.log = config_.alone() ? nullptr : log_.get();
   world.peers = ties_.peers;
   world.wake = [this] { wake(); };
   world.say = [this](node::LogLevel, const std::string& text) {

@@ -52,6 +52,11 @@ class Machine {
   }  // how often it was started: an answer of an earlier life reaches nobody
   store::SimDisk& disk() { return disk_; }
   void set_disk_full(bool full);
+  /// Of the program that the next start runs.
+  void set_formats(const replication::Formats& formats) { config_.formats = formats; }
+  const replication::Formats& formats() const { return config_.formats; }
+  /// The next start is without brokers.
+  void set_alone() { config_.kafka.brokers.clear(); }
   SimClock& clock() { return clock_; }
   replication::MemoryLog& log() { return *log_; }
   const NodeName& name() const { return config_.node.name; }

@@ -56,6 +56,12 @@ constexpr ActKind kMemberKinds[] = {
     {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
 };
 constexpr double kChanges = 0.08;  // of the worlds
+constexpr ActKind kFormatKinds[] = {
+    {Act::kUpgrade, "upgrade", 1, 0, 2'000, 0, 0},
+    {Act::kGoBack, "go back", 0.6, 3'000, 2'000, 0, 0},
+};
+constexpr double kFormats = 0.06;           // of the worlds
+constexpr double kFormatsAndChanges = 0.3;  // of those
 
 using Faults = replication::MemoryFaults;
 
@@ -109,6 +115,20 @@ void draw_changes(const Dice& root, bool always, Plan& plan) {
   }
 }
 
+/// Nodes are upgraded in any order, once or more; some go back.
+void draw_formats(Dice dice, const Dice& root, Plan& plan) {
+  plan.ends_next = dice.chance(0.8);
+  for (int node = 0; node < plan.nodes; ++node) {
+    plan.begins_next.push_back(node > 0 && dice.chance(0.1));
+    bool late = node >= plan.nodes - plan.late;  // an old program may come into a cluster of new ones
+    if (!dice.chance(late ? 0.4 : 0.9)) continue;
+    plan.actions.push_back({Milliseconds{dice.between(1, plan.disturbed.count() / 2)}, Act::kUpgrade, node,
+                            Milliseconds{dice.between(10, 2'000)}, 0});
+  }
+  const ActKind& go_back = kFormatKinds[1];
+  if (dice.chance(go_back.in_worlds)) draw_actions(go_back, root.stream(go_back.name), plan);
+}
+
 int draw_nodes(Dice& dice) {
   std::uint64_t hundredth = dice.below(100);
   return hundredth < 8 ? 2 : hundredth < 78 ? 3 : hundredth < 93 ? 4 : 5;
@@ -142,6 +162,9 @@ std::string_view act_name(Act act) {
   for (const ActKind& kind : kMemberKinds) {
     if (kind.act == act) return kind.name;
   }
+  for (const ActKind& kind : kFormatKinds) {
+    if (kind.act == act) return kind.name;
+  }
   return "?";
 }
 
@@ -170,7 +193,10 @@ Plan draw_plan(std::uint64_t seed, bool always_changes) {
   std::uint64_t tenth = dice.below(10);
   if (tenth == 1 || tenth == 2) draw_one_fault(root, plan);  // none in a calm world, which is a tenth of them
   if (tenth > 2) draw_some_faults(root, plan);
-  draw_changes(root, always_changes, plan);
+  Dice formats = root.stream("formats");
+  plan.formats = formats.chance(kFormats);
+  draw_changes(root, always_changes || (plan.formats && formats.chance(kFormatsAndChanges)), plan);
+  if (plan.formats) draw_formats(formats, root, plan);
   plan.client_pause = Milliseconds{
       std::max<std::int64_t>(1, plan.disturbed.count() * plan.clients / dice.between(kCallsLow, kCallsHigh))};
   std::ranges::stable_sort(plan.actions, {}, &Action::at);

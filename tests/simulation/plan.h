@@ -46,6 +46,10 @@ enum class Act : std::uint8_t {
   kEvict,     // it is told to evict the `amount`-th node after it
   kLeave,     // it is told to leave
   kRejoin,    // it is told to rejoin
+
+  // ---- programs change
+  kUpgrade,  // the process ends, after `length` the next program starts
+  kGoBack,   // the process ends, after `length` this program starts again
 };
 std::string_view act_name(Act act);
 
@@ -69,9 +73,12 @@ struct Plan {
   int keys = 4;
   Milliseconds client_pause{50};  // on average, between a client's calls
   bool requests = true;
-  bool forgets = false;  // goes on after all agree until what may be forgotten is gone
-  bool changes = false;  // members come and go; without requests then
-  int late = 0;          // so many of the nodes, the last ones, are not there at first
+  bool forgets = false;                // goes on after all agree until what may be forgotten is gone
+  bool changes = false;                // members come and go; without requests then
+  int late = 0;                        // so many of the nodes, the last ones, are not there at first
+  bool formats = false;                // programs change
+  std::vector<bool> begins_next = {};  // by node: it begins with the next program
+  bool ends_next = false;              // in the end all run the next program
 };
 
 /// A rate of the log's faults, by name.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "programs.h"
 #include "replication/codec.h"
 #include "world.h"
 
@@ -146,7 +147,7 @@ void RequestTruth::take(std::size_t, const CommitId& id, const store::AppliedTab
   const GhostCommit& commit = found->second;
   bool effects = !commit.writes.empty() && commit.writes.front().row.starts_with(kEffects);
   if (by_version_.contains(commit.version) || (!commit.writes.empty() && !effects)) return;
-  auto decoded = replication::decode(commit.bytes, id.node);
+  auto decoded = replication::decode(commit.bytes, id.node, kNextProgram.max);
   if (!decoded) return;  // the ghost says so
   bool outcome = false;
   for (const store::Operation& operation : decoded->commit.operations) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "programs.h"
 #include "replication/codec.h"
 
 namespace refrain::simulation {
@@ -12,7 +13,7 @@ void TopicWatch::look(const replication::MemoryBroker& broker, const std::string
   for (const replication::Record& record : broker.records(topic, {next_})) {
     if (end && record.offset >= *end) return;
     next_ = record.offset.value + 1;
-    auto decoded = replication::decode(record.bytes, node_);
+    auto decoded = replication::decode(record.bytes, node_, kNextProgram.max);
     if (!decoded) continue;
     Seq& newest = newest_[decoded->commit.incarnation];
     newest = std::max(newest, decoded->commit.seq);

@@ -11,6 +11,7 @@
 #include "digest_truth.h"
 #include "oracle.h"
 #include "outbox_truth.h"
+#include "programs.h"
 #include "replication/codec.h"
 #include "store/meta.h"
 
@@ -69,6 +70,7 @@ World::World(Plan plan, bool print_trace)
     topics_.emplace_back(NodeName(kNames[i]));
     machines_.push_back(
         std::make_unique<Machine>(i, config_of(i), i == 0, root_.stream(kNames[i]), std::move(ties)));
+    if (i < plan_.begins_next.size() && plan_.begins_next[i]) machines_[i]->set_formats(kNextProgram);
   }
 }
 
@@ -153,6 +155,7 @@ bool World::next_event(SteadyNs end) {
 /// A new disk may meet its name's old ticks, read late, and take them for life: its supervisor starts it
 /// again.
 void World::must_end(Machine& machine, const Error& why) {
+  if (why.slug == "newer_format") return told_to_upgrade(machine, why);
   if (!plan_.changes || why.slug != "name_in_use")
     return wrong(fmt::format("{} must end: {}", machine.name(), why.detail));
   hit("name in use");
@@ -224,6 +227,7 @@ void World::mend() {
   helped_.assign(nodes(), now_);
   if (clients_) clients_->stop();
   broker_->set_faults({}, &log_dice_);
+  end_with_next_program();
   for (auto& machine : machines_) {
     cut_off_until_[machine->index()] = now_;
     deaf_until_[machine->index()] = now_;
@@ -264,7 +268,7 @@ bool World::agreed() {
     }
     if (!ended_alike(*machine)) return false;
   }
-  return true;
+  return formats_settled();
 }
 
 /// It is an active member again, and has of each ended journal what the others have.
@@ -340,6 +344,7 @@ void World::take_report(Machine& machine, node::StatusReport report) {
   std::size_t index = machine.index();
   look_at_topic(index);
   check_claims(machine, report);
+  check_formats(machine, report);
   help_parked(machine, report);
   help_member(machine, report);
   if (report.breaker.state == "open") hit("reported: breaker open");
@@ -522,7 +527,8 @@ void World::help_parked(Machine& machine, const node::StatusReport& report) {
   if (report.sync.parked.empty() || now_ - helped_[index] < kHelpEvery) return;
   helped_[index] = now_;
   for (const node::ParkedReport& parked : report.sync.parked) {
-    if (parked.reason == "clock_skew") continue;  // goes by itself
+    if (parked.reason == "clock_skew") continue;    // goes by itself
+    if (parked.reason == "newer_format") continue;  // goes with the program
     std::optional<Offset> skip;
     if (parked.offset) skip = Offset{*parked.offset};
     trace(fmt::format("an operator resumes {} at {}{}", parked.journal, machine.name(),
@@ -568,6 +574,9 @@ void World::act(const Action& action) {
     case Act::kLeave:
     case Act::kRejoin:
       return act_on_members(machine, action);
+    case Act::kUpgrade:
+    case Act::kGoBack:
+      return act_on_program(machine, action);
     default:
       return act_on_machine(machine, action);
   }

@@ -124,6 +124,15 @@ class World {
   void act_on_machine(Machine& machine, const Action& action);
   void cut_off(Machine& machine, Nanoseconds length);
 
+  // ---- programs that change (world_formats.cc)
+  void act_on_program(Machine& machine, const Action& action);
+  bool runs_next(const Machine& machine) const;
+  bool has_announced_next() const;
+  void check_formats(Machine& machine, const node::StatusReport& report);
+  void told_to_upgrade(Machine& machine, const Error& why);
+  void end_with_next_program();
+  bool formats_settled() const;
+
   // ---- members that come and go (world_members.cc)
   Incarnation incarnation_of(std::size_t index) const;
   void may_lose(Machine& machine);

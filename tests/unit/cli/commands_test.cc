@@ -385,6 +385,25 @@ TEST(Restore, WithoutFoundSaysThatAMemberStartsEmpty) {
   EXPECT_EQ(world.run({"restore", "--from", "/b", "--data-dir", "/d", "--cluster", "A"}).exit, 2);
 }
 
+TEST(MemberLs, ShowsEachProgramsFormatsAndWhatHoldsTheClusters) {
+  FakeWorld world;
+  world.answers(
+      "GET /v1/members", 200,
+      R"({"format":1,"members":[{"node":"eu","state":"active","self":true,"formats":{"min":1,"max":2},"note":""},)"
+      R"({"node":"us","state":"active","formats":{"min":1,"max":1},"note":"n"}]})");
+  Ran result = world.run({"member", "ls"});
+  EXPECT_THAT(result.out,
+              HasSubstr("\tHEARD\tFORMATS\tNOTE\neu\t\tactive\t\t\t-\t1-2\t\nus\t\tactive\t\t\t-\t1\tn\n"));
+  EXPECT_THAT(result.err, HasSubstr("the cluster writes format 1 until all members read a newer one"));
+}
+
+TEST(Upgrade, OfNoDirectoryExitsWithFourAndMakesNone) {
+  FakeWorld world;
+  Ran result = world.run({"upgrade", "--data-dir", "/nowhere/data"});
+  EXPECT_EQ(result.exit, 4);
+  EXPECT_THAT(result.err, HasSubstr("no refrain data directory in /nowhere/data"));
+}
+
 TEST(RequestComplete, SendsTheResponseAndTheOperations) {
   FakeWorld world;
   world.answers("POST /v1/requests/payments/o-1/complete?ack=log", 200,
@@ -530,7 +549,7 @@ TEST(Members, AreListedWithTheirLog) {
       "GET /v1/members", 200,
       R"({"members":[{"node":"eu","region":"r","state":"active","incarnation":"1f","address":"http://eu","self":true,"heard_ms":0,"note":""}],)"
       R"("log":[{"n":1,"hash":"0123456789abcdef","json":"{\"n\":1,\"kind\":\"found\",\"node\":\"eu\",\"by\":\"eu\",\"at\":\"t\"}"}]})");
-  EXPECT_THAT(world.run({"member", "ls"}).out, HasSubstr("\neu\tr\tactive\t1f\thttp://eu\t-\t\n"));
+  EXPECT_THAT(world.run({"member", "ls"}).out, HasSubstr("\neu\tr\tactive\t1f\thttp://eu\t-\t-\t\n"));
   EXPECT_THAT(world.run({"member", "log"}).out, HasSubstr("\n1\tt\tfound\teu\t\teu\t0123456789ab\n"));
 }
 

@@ -119,6 +119,22 @@ TEST(Status, PutsTheCauseFirst) {
               StartsWith("CAUSE         Kafka unreachable since 11:02: connection refused\n"));
 }
 
+TEST(Status, ShowsTheClustersFormatAndWhoReadsWhatWhenThatDiffers) {
+  json::value status = good_status();
+  status.as_object()["format"] = 1;
+  for (std::uint64_t i : {0u, 1u})
+    status.at("members").at(i).as_object()["formats"] = {{"min", 1}, {"max", 1}};
+  FakeWorld same;
+  same.terminal = true;
+  same.answers("GET /v1/status", 200, json::serialize(status));
+  EXPECT_THAT(same.run({"status"}).out, HasSubstr("FORMAT        1\n"));
+  us(status).at("formats").as_object()["max"] = 2;
+  FakeWorld mixed;
+  mixed.terminal = true;
+  mixed.answers("GET /v1/status", 200, json::serialize(status));
+  EXPECT_THAT(mixed.run({"status"}).out, HasSubstr("FORMAT        1; eu reads 1, us reads 1-2\n"));
+}
+
 TEST(Status, AClosedBreakerThatMeetsFailuresIsNotJustPublishing) {
   json::value status = good_status();
   FakeWorld world;

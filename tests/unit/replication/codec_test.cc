@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replication/codec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -118,9 +119,22 @@ TEST(CodecFrame, TextAndNoiseAreCorruptNotNewer) {
 
 TEST(CodecReader, ARecordForANewerReaderIsNewerWhateverElseIsInIt) {
   wire::Record record = record_of(a_put("orders", "k", "v"));
-  record.set_min_reader(kRecordReader + 1);
+  record.set_min_reader(kFormats.max + 1);
   record.mutable_operations(0)->set_ns(17);
   EXPECT_EQ(reason_of(framed(record)), Reason::kNewerFormat);
+}
+
+TEST(CodecReader, ARecordOfTheNextFormatIsForProgramsThatReadIt) {
+  const std::uint32_t next = kFormats.max + 1;
+  store::Commit commit = a_put("orders", "k", "v");
+  std::string bytes = encode(commit, kCluster, next);
+  EXPECT_EQ(reason_of(bytes), Reason::kNewerFormat);
+  EXPECT_THAT(decode(bytes, "eu").error().detail,
+              testing::HasSubstr("needs reader 2, this program is reader 1"));
+  auto decoded = decode(bytes, "eu", next);
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->commit, commit);
+  EXPECT_TRUE(decode(encode(commit, kCluster), "eu", next).has_value()) << "and what was written before";
 }
 
 TEST(CodecReader, ARecordForThisReaderMayHaveFieldsThatItCanMiss) {

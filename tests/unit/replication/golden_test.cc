@@ -129,6 +129,18 @@ TEST(GoldenRecords, ReadAndWriteAsTheyAlwaysDid) {
   }
 }
 
+TEST(GoldenRecords, TheNextProgramReadsThemAndWritesThemUntilAllMembersReadMore) {
+  const Formats next{kFormats.min, kFormats.max + 1};
+  auto golden = lines_of("/tests/golden/record_1.txt", "record");
+  for (const auto& [name, commit] : golden_commits()) {
+    auto decoded = decode(hex_decode(golden[name]).value_or(""), "eu", next.max);
+    ASSERT_TRUE(decoded.has_value()) << name;
+    EXPECT_TRUE(decoded->commit == commit) << name;
+    EXPECT_EQ(hex_encode(encode(commit, kCluster, next.min)), golden[name]) << name;
+    EXPECT_FALSE(decode(encode(commit, kCluster, next.max), "eu").has_value()) << name;
+  }
+}
+
 TEST(PublicVectors, RecordsAreTheGoldenOnes) {
   auto golden = lines_of("/tests/golden/record_1.txt", "record");
   auto vectors = lines_of("/proto/vectors.txt", "record");

@@ -27,7 +27,7 @@ MembersEntry an_entry(EntryKind kind) {
   if (kind == EntryKind::kActive) entry.words = {{{1}, {2}}, {{3}, {~0ULL}}};
   if (kind == EntryKind::kLast) entry.words = {{{1}, {2}}};
   if (kind == EntryKind::kFound || kind == EntryKind::kJoin || kind == EntryKind::kUpdate)
-    entry.traits = {"eu-west-1", "http://eu.shop:8080", 1, 2, sha256("rules")};
+    entry.traits = {"eu-west-1", "http://eu.shop:8080", {1, 2}, sha256("rules"), {}};
   return entry;
 }
 
@@ -94,6 +94,17 @@ TEST(MembersEntry, ANewerReaderOrAnUnknownKindIsNewerFormatAndNamesTheCluster) {
     EXPECT_EQ(entry.error().reason, Reason::kNewerFormat);
     EXPECT_EQ(entry.error().cluster, ClusterId{0xC0FFEE});
   }
+}
+
+TEST(MembersEntry, OneOfTheNextFormatIsForProgramsThatReadIt) {
+  MembersEntry entry = an_entry(EntryKind::kJoin);
+  entry.min_reader = 2;
+  std::string bytes = encode_entry(entry).bytes;
+  EXPECT_EQ(reason_of(bytes), Reason::kNewerFormat);
+  auto decoded = decode_entry(bytes, 2);
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->entry, entry);
+  EXPECT_TRUE(decode_entry(encode_entry(an_entry(EntryKind::kJoin)).bytes, 2).has_value());
 }
 
 TEST(MembersEntry, ANewerFormatMayLackWhatThisOneNeeds) {

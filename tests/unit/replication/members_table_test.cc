@@ -89,10 +89,71 @@ TEST(MembersTable, UpdateChangesWhatAMemberAnnounces) {
   History history;
   history.found("eu", 1);
   MembersEntry update = history.next(EntryKind::kUpdate, "eu", 1).entry;
-  update.traits = {"region", "http://new", 1, 3, sha256("x")};
+  update.traits = {"region", "http://new", {1, 3}, sha256("x"), {}};
   ASSERT_TRUE(history.take(encode_entry(update)));
   EXPECT_EQ(history.table().find({1})->traits, update.traits);
   EXPECT_FALSE(history.add(EntryKind::kUpdate, "us", 2));
+}
+
+// ---- the cluster's format
+
+/// An entry by which a node announces the formats of its program.
+bool announce(History& history, EntryKind kind, const NodeName& node, std::uint64_t incarnation,
+              Formats formats, std::optional<Incarnation> replaces = std::nullopt) {
+  MembersEntry entry = next_entry(history.table(), kind, node, incarnation);
+  entry.traits.formats = formats;
+  entry.replaces = replaces;
+  return history.take(encode_entry(entry));
+}
+
+TEST(ClusterFormat, IsTheNewestThatEveryMemberReadsAndRisesWithTheLast) {
+  EXPECT_EQ(MembersTable().format(), 0u);
+  History history = three_members();
+  EXPECT_EQ(history.table().format(), 1u);
+  EXPECT_TRUE(announce(history, EntryKind::kUpdate, "eu", 1, {1, 2}));
+  EXPECT_TRUE(announce(history, EntryKind::kUpdate, "ap", 3, {1, 3}));
+  EXPECT_EQ(history.table().format(), 1u);
+  EXPECT_TRUE(announce(history, EntryKind::kUpdate, "us", 2, {1, 2}));
+  EXPECT_EQ(history.table().format(), 2u);
+}
+
+TEST(ClusterFormat, WaitsForAJoinerAndNotForWhoIsOver) {
+  History history;
+  announce(history, EntryKind::kFound, "eu", 1, {1, 1});
+  announce(history, EntryKind::kJoin, "us", 2, {1, 1});
+  announce(history, EntryKind::kUpdate, "eu", 1, {1, 2});
+  EXPECT_EQ(history.table().format(), 1u);
+  history.active("us", 2);
+  EXPECT_EQ(history.table().format(), 1u);
+  history.add(EntryKind::kEvict, "us", 2);
+  EXPECT_EQ(history.table().format(), 2u);
+}
+
+TEST(ClusterFormat, NoEntryCountsThatWouldLowerIt) {
+  History history;
+  announce(history, EntryKind::kFound, "eu", 1, {1, 2});
+  EXPECT_EQ(history.table().format(), 2u) << "as its founder's program, when that is newer";
+  EXPECT_FALSE(announce(history, EntryKind::kJoin, "us", 2, {1, 1}));
+  EXPECT_FALSE(announce(history, EntryKind::kUpdate, "eu", 1, {1, 1})) << "too late to go back";
+  EXPECT_TRUE(announce(history, EntryKind::kJoin, "us", 2, {2, 3}));
+  EXPECT_EQ(history.table().format(), 2u);
+}
+
+TEST(ClusterFormat, AProgramThatHasGivenItUpDoesNotCount) {
+  History history;
+  EXPECT_FALSE(announce(history, EntryKind::kFound, "eu", 1, {2, 1})) << "it reads nothing";
+  announce(history, EntryKind::kFound, "eu", 1, {1, 1});
+  EXPECT_FALSE(announce(history, EntryKind::kJoin, "us", 2, {2, 3}));
+  EXPECT_FALSE(announce(history, EntryKind::kUpdate, "eu", 1, {2, 3}));
+}
+
+TEST(ClusterFormat, GoingBackCountsWhileOthersReadNothingNewer) {
+  History history = three_members();
+  announce(history, EntryKind::kUpdate, "eu", 1, {1, 2});
+  EXPECT_TRUE(announce(history, EntryKind::kUpdate, "eu", 1, {1, 1}));
+  announce(history, EntryKind::kUpdate, "us", 2, {1, 2});
+  announce(history, EntryKind::kUpdate, "ap", 3, {1, 2});
+  EXPECT_EQ(history.table().format(), 1u) << "who went back holds it";
 }
 
 TEST(MembersTable, TheEndIsTheLargestWordOnceAllActiveMembersHaveSpoken) {

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "members_world.h"
 
 namespace refrain::replication {
@@ -32,6 +34,119 @@ void expect_one_history(MembersWorld& world) {
   }
 }
 
+// ---- programs change
+
+/// As the process of another program on the same directory.
+void restart_with(MembersWorld& world, TestNode& node, Formats formats) {
+  node.config.traits.formats = formats;
+  world.start(node);
+}
+
+TEST(Upgrade, OneNodeAfterAnotherRaisesTheFormatWithTheLast) {
+  MembersWorld world;
+  three_regions(world);
+  for (const char* name : {"us", "ap"}) {
+    restart_with(world, world[name], {1, 2});
+    world.run(Milliseconds{10'000});
+    EXPECT_EQ(world[name].membership->writes_format(), 1u) << name;
+  }
+  restart_with(world, world["eu"], {1, 2});
+  ASSERT_TRUE(world.comes([&] {
+    return std::ranges::all_of(
+        world.nodes, [](const auto& node) { return node.second->membership->writes_format() == 2; });
+  }));
+  EXPECT_TRUE(world.all_active());
+  world.run(Milliseconds{6'000});
+  expect_one_history(world);
+}
+
+TEST(Upgrade, TheFormatRisesWhenTheLastOldMemberIsEvicted) {
+  MembersWorld world;
+  three_regions(world);
+  world["ap"].up = false;
+  for (const char* name : {"eu", "us"}) restart_with(world, world[name], {1, 2});
+  world.run(Milliseconds{10'000});
+  EXPECT_EQ(world["eu"].membership->writes_format(), 1u);
+  world.evict("ap");
+  EXPECT_TRUE(world.comes([&] { return world["eu"].membership->writes_format() == 2; }));
+  world["ap"].up = true;
+  ASSERT_TRUE(world.comes([&] { return world["ap"].mode() == Mode::kNewerFormat; }));
+}
+
+TEST(Upgrade, AnOldProgramDoesNotJoinAClusterThatWritesMore) {
+  MembersWorld world;
+  three_regions(world);
+  for (auto& [name, node] : world.nodes) restart_with(world, *node, {1, 2});
+  ASSERT_TRUE(world.comes([&] { return world["eu"].membership->writes_format() == 2; }));
+  TestNode& sa = world.add("sa");
+  ASSERT_TRUE(world.comes([&] { return sa.mode() == Mode::kNewerFormat; }));
+  EXPECT_EQ(sa.detail(), "the cluster writes format 2, this program reads 1");
+  world.run(Milliseconds{20'000});
+  EXPECT_THAT(world.kinds(), testing::Not(testing::Contains("join sa")));
+  restart_with(world, sa, {1, 2});
+  EXPECT_TRUE(world.comes([&] { return sa.mode() == Mode::kActive; }));
+}
+
+TEST(Upgrade, AProgramThatSkipsAReleaseDoesNotJoinOrGoOn) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& sa = world.add("sa");
+  restart_with(world, sa, {2, 3});
+  ASSERT_TRUE(world.comes([&] { return sa.mode() == Mode::kOlderFormat; }));
+  EXPECT_EQ(sa.detail(), "the cluster writes format 1, this program takes part from 2 on");
+  restart_with(world, world["us"], {2, 3});
+  EXPECT_EQ(world["us"].membership->standing().takes_writes, false);
+  world.run(Milliseconds{1'000});
+  EXPECT_EQ(world["us"].mode(), Mode::kOlderFormat);
+}
+
+TEST(Upgrade, WhoWentBackTooFarStopsAtOnceAndWritesNothing) {
+  MembersWorld world;
+  three_regions(world);
+  for (auto& [name, node] : world.nodes) restart_with(world, *node, {1, 2});
+  ASSERT_TRUE(world.comes([&] { return world["us"].membership->writes_format() == 2; }));
+  auto entries = world.counted().size();
+  restart_with(world, world["us"], {1, 1});
+  EXPECT_FALSE(world["us"].membership->standing().takes_writes);
+  world.run(Milliseconds{10'000});
+  EXPECT_EQ(world["us"].mode(), Mode::kNewerFormat);
+  EXPECT_FALSE(world["us"].membership->standing().may_publish);
+  EXPECT_EQ(world.counted().size(), entries);
+}
+
+TEST(Upgrade, WhoWentBackWhileTheFormatRoseStopsWhenItReadsSo) {
+  MembersWorld world;
+  three_regions(world);
+  for (const char* name : {"us", "ap"}) restart_with(world, world[name], {1, 2});
+  world.run(Milliseconds{10'000});
+  world["us"].up = false;
+  restart_with(world, world["eu"], {1, 2});
+  ASSERT_TRUE(world.comes([&] { return world["eu"].membership->writes_format() == 2; }));
+  world["us"].up = true;
+  restart_with(world, world["us"], {1, 1});
+  ASSERT_TRUE(world.comes([&] { return world["us"].mode() == Mode::kNewerFormat; }));
+  restart_with(world, world["us"], {1, 2});
+  EXPECT_TRUE(world.comes([&] { return world.all_active(); }));
+}
+
+TEST(Upgrade, OfAJoinAndTheLastUpdateAtOnePlaceOnlyOneCounts) {
+  std::set<Mode> ended;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    MembersWorld world(seed);
+    three_regions(world);
+    for (const char* name : {"us", "ap"}) restart_with(world, world[name], {1, 2});
+    world.run(Milliseconds{7'000});
+    TestNode& sa = world.add("sa");
+    world.run(Milliseconds{50 * static_cast<std::int64_t>(seed)});
+    restart_with(world, world["eu"], {1, 2});
+    ASSERT_TRUE(world.comes([&] { return sa.mode() == Mode::kActive || sa.mode() == Mode::kNewerFormat; }));
+    world.run(Milliseconds{10'000});
+    EXPECT_EQ(sa.mode() == Mode::kActive ? 1u : 2u, world["eu"].membership->writes_format()) << seed;
+    ended.insert(sa.mode());
+  }
+  EXPECT_EQ(ended.size(), 2u) << "each of them was the first somewhere";
+}
+
 // ---- founding
 
 TEST(Founding, WithoutAFounderNodesWaitAndSaySo) {
@@ -53,6 +168,24 @@ TEST(Founding, AFounderIsAMemberOnceItsEntryWasReadBack) {
   EXPECT_EQ(world["eu"].identity.cluster, world.counted()[0].entry.cluster);
   EXPECT_NE(world["eu"].identity.cluster->value, 0U);
   EXPECT_TRUE(world["eu"].membership->standing().takes_writes);
+}
+
+TEST(Founding, WhoStartedOverNeverFoundsAlthoughItHasTheFlagAndKafkaIsEmpty) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& eu = world["eu"];
+  world.evict("eu");
+  ASSERT_TRUE(world.comes([&] { return eu.mode() == Mode::kFenced; }));
+  eu.membership->rejoin();
+  ASSERT_TRUE(world.comes([&] { return eu.started_over == 1; }));
+  for (const char* name : {"us", "ap"}) world[name].up = false;
+  world.broker->replace_cluster();
+  world.run(Milliseconds{20'000});
+  EXPECT_EQ(eu.mode(), Mode::kWaitingForFounder);
+  EXPECT_THAT(eu.detail(), HasSubstr("founded long ago"));
+  for (const char* name : {"us", "ap"}) world[name].up = true;
+  EXPECT_TRUE(world.comes([&] { return world.all_active(); }));
+  expect_one_history(world);
 }
 
 TEST(Founding, TheFlagDoesNothingLater) {

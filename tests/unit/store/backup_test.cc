@@ -131,11 +131,20 @@ TEST_F(Backup, ThatWasNotFinishedIsNoneAndIsNamedByTheNext) {
   EXPECT_TRUE(backup(made_));
 }
 
+TEST_F(Backup, HasTheFormatOfItsDirectoryWhicheverProgramMakesIt) {
+  write_whole(data_ + "/FORMAT", "format 2\noldest_reader 1\ncluster shop\nnode eu\nborn 1\n");
+  ASSERT_TRUE(backup(made_));
+  EXPECT_THAT(read_whole(made_ + "/FORMAT"), testing::StartsWith("format 2\noldest_reader 1\n"));
+  ASSERT_TRUE(restore(fresh_));
+  EXPECT_THAT(read_whole(fresh_ + "/FORMAT"), testing::StartsWith("format 2\noldest_reader 1\n"));
+}
+
 TEST_F(Backup, IsNoDirectoryForANode) {
   ASSERT_TRUE(backup(made_));
   auto refused = DataDir::open(made_, "eu", "shop");
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().detail, HasSubstr("refrain restore"));
+  EXPECT_THAT(DataDir::upgrade(made_).error().detail, HasSubstr("refrain restore"));
 }
 
 TEST_F(Backup, ANewDirectoryMustBeEmpty) {

@@ -59,6 +59,101 @@ TEST(DataDir, ANewerFormatIsRefusedWithBothNumbersUnlessItsOldestReaderIsUs) {
   EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
 }
 
+// ---- from one release to the next: a program of formats 1 and 2, and one of 2 and 3
+
+constexpr StoreProgram kNext{{2, 2}, 1};
+constexpr StoreProgram kAfterNext{{3, 3}, 2};
+
+std::string made_by_this_program(const TemporaryDirectory& root) {
+  EXPECT_TRUE(DataDir::open(root / "d", "eu", "shop"));
+  return root / "d";
+}
+
+TEST(DataDirUpgrade, TheNextProgramOpensADirectoryAndLeavesItAsItIs) {
+  TemporaryDirectory root;
+  std::string path = made_by_this_program(root);
+  std::string before = read_whole(path + "/FORMAT");
+  {
+    auto directory = DataDir::open(path, "eu", "shop", kNext);
+    ASSERT_TRUE(directory) << directory.error().detail;
+    EXPECT_EQ((*directory)->format(), (StoreFormat{1, 1})) << "only that may be written into it";
+    fs::create_directory((*directory)->engine_path());
+    ASSERT_TRUE((*directory)->note_birth());
+  }
+  EXPECT_EQ(read_whole(path + "/FORMAT"), before + "born 1\n");
+  EXPECT_TRUE(DataDir::open(path, "eu", "shop")) << "the way back is open";
+}
+
+TEST(DataDirUpgrade, TheStepIsTakenOnceAndOneWay) {
+  TemporaryDirectory root;
+  std::string path = made_by_this_program(root);
+  auto before = DataDir::upgrade(path, kNext);
+  ASSERT_TRUE(before) << before.error().detail;
+  EXPECT_EQ(before->format, 1u);
+  EXPECT_EQ(read_whole(path + "/FORMAT"), "format 2\noldest_reader 2\ncluster shop\nnode eu\n");
+  before = DataDir::upgrade(path, kNext);
+  ASSERT_TRUE(before);
+  EXPECT_EQ(before->format, 2u) << "nothing to do";
+  EXPECT_EQ((*DataDir::open(path, "eu", "shop", kNext))->format(), (StoreFormat{2, 2}));
+  Error error = refusal(path);
+  EXPECT_EQ(error.slug, "newer_format");
+  expect_in(error, {"format 2", "reads format 1"});
+  EXPECT_EQ(DataDir::upgrade(path).error().slug, "newer_format");
+}
+
+TEST(DataDirUpgrade, NewDirectoriesHaveTheNewestFormat) {
+  TemporaryDirectory root;
+  EXPECT_EQ((*DataDir::open(root / "d", "eu", "shop", kNext))->format(), (StoreFormat{2, 2}));
+}
+
+TEST(DataDirUpgrade, AReleaseIsNotSkipped) {
+  TemporaryDirectory root;
+  std::string path = made_by_this_program(root);
+  auto opened = DataDir::open(path, "eu", "shop", kAfterNext);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().slug, "older_format");
+  expect_in(opened.error(), {"format 1", "2 to 3", "refrain upgrade"});
+  EXPECT_EQ(DataDir::upgrade(path, kAfterNext).error().slug, "older_format");
+  ASSERT_TRUE(DataDir::upgrade(path, kNext));
+  ASSERT_TRUE(DataDir::upgrade(path, kAfterNext));
+  EXPECT_TRUE(DataDir::open(path, "eu", "shop", kAfterNext));
+}
+
+TEST(DataDirUpgrade, IsRefusedForWhatIsInUseDamagedOrNoDirectory) {
+  TemporaryDirectory root;
+  EXPECT_EQ(DataDir::upgrade(root / "d", kNext).error().code, Code::kNotFound);
+  EXPECT_FALSE(fs::exists(root / "d")) << "nothing is made";
+  std::string path = made_by_this_program(root);
+  {
+    auto running = DataDir::open(path, "eu", "shop");
+    EXPECT_EQ(DataDir::upgrade(path, kNext).error().slug, "locked");
+  }
+  std::string whole = read_whole(path + "/FORMAT");
+  write_whole(path + "/FORMAT", "format\n");
+  EXPECT_EQ(DataDir::upgrade(path, kNext).error().code, Code::kCorrupt);
+  write_whole(path + "/FORMAT", whole + "born 1\n");
+  expect_in(DataDir::upgrade(path, kNext).error(), {"lost its store"});
+  EXPECT_EQ(read_whole(path + "/FORMAT"), whole + "born 1\n");
+}
+
+TEST(DataDirUpgrade, ACrashBeforeItsLastStepLeavesTheOldFormat) {
+  TemporaryDirectory root;
+  std::string path = made_by_this_program(root);
+  write_whole(path + "/FORMAT.new", "format 2\noldest_rea");
+  EXPECT_TRUE(DataDir::open(path, "eu", "shop"));
+  auto before = DataDir::upgrade(path, kNext);
+  ASSERT_TRUE(before) << before.error().detail;
+  EXPECT_EQ(before->format, 1u);
+  EXPECT_EQ(DataDir::inspect(path)->format, 2u);
+}
+
+TEST(DataDir, AFormatBeforeTheFirstIsOlderNotDamaged) {
+  TemporaryDirectory root;
+  std::string path = made_by_this_program(root);
+  write_whole(path + "/FORMAT", "format 0\noldest_reader 1\ncluster shop\nnode eu\n");
+  EXPECT_EQ(refusal(path).slug, "older_format");
+}
+
 TEST(DataDir, ADamagedFormatFileIsRefused) {
   TemporaryDirectory root;
   { ASSERT_TRUE(DataDir::open(root / "d", "eu", "shop")); }

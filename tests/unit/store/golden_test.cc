@@ -248,5 +248,19 @@ TEST_F(GoldenStore, TheSnapshotStreamStays) {
   EXPECT_EQ(hex_encode(stream), line);
 }
 
+TEST_F(GoldenStore, ASnapshotOfFormat1IsTakenByADirectoryOfTheNext) {
+  std::ifstream file(std::string(REFRAIN_SOURCE_DIR) + "/tests/golden/snapshot_1.txt");
+  std::string line;
+  while (std::getline(file, line) && line.starts_with("#")) {
+  }
+  Identity joiner = an_identity();
+  joiner.node = "us";
+  auto loader = std::move(*SnapshotLoader::start(*engine_, joiner, {}, StoreFormat{2, 2}));
+  ASSERT_TRUE(loader->feed(hex_decode(line).value_or("")));
+  ASSERT_TRUE(loader->finish());
+  EXPECT_EQ(**read_record(*engine_, "orders", "gone"), a_tombstone());
+  EXPECT_EQ(*Meta::members(*engine_), std::vector<std::string>{R"({"n":1})"});
+}
+
 }  // namespace
 }  // namespace refrain::store

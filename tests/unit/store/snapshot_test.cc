@@ -296,6 +296,25 @@ TEST(Snapshot, ANewerStoresIsRefusedWithBothNumbers) {
   EXPECT_NE(fed.error().detail.find("format 3"), std::string::npos);
 }
 
+TEST(Snapshot, ADirectoryTakesOnlyWhatItsFormatMayHold) {
+  constexpr StoreFormat kNext{2, 2};
+  Store source;
+  fill(source, 1);
+  auto header_of = [&](const StoreFormat& format) {
+    return **(*SnapshotWriter::start(source.engine->snapshot(), format))->next();
+  };
+  auto taken = [&](const std::string& header, const StoreFormat& format) {
+    Store joiner;
+    return (*SnapshotLoader::start(*joiner.engine, kJoiner, {}, format))->feed(header);
+  };
+  EXPECT_TRUE(taken(header_of(kNext), kNext));
+  EXPECT_TRUE(taken(header_of(StoreFormat{1, 1}), kNext)) << "of a member that was not upgraded yet";
+  auto refused = taken(header_of(kNext), StoreFormat{1, 1});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().slug, "newer_format");
+  EXPECT_NE(refused.error().detail.find("refrain upgrade"), std::string::npos);
+}
+
 TEST(Snapshot, APowerCutAtAnyPointLeavesAStoreThatSaysInstallingOrAWholeOne) {
   Store source;
   fill(source, 3000);

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program of this release, and one that pretends to be the next: the same code, which announces, reads
+// and writes one format more. What it writes in that is the same bytes, for newer readers.
+#pragma once
+#include "replication/formats.h"
+
+namespace refrain::simulation {
+
+inline constexpr replication::Formats kThisProgram = replication::kFormats;
+inline constexpr replication::Formats kNextProgram{replication::kFormats.min, replication::kFormats.max + 1};
+
+}  // namespace refrain::simulation
