@@ -179,6 +179,8 @@ Result<void> Regions::make_membership() {
   if (!entries) return entries.error();
   auto own = store::Meta::own_entry(ledger_.engine());
   if (!own) return own.error();
+  auto agreed = store::Meta::members_agreed(ledger_.engine());
+  if (!agreed) return agreed.error();
   const store::Identity& identity = ledger_.identity();
   replication::MembershipIdentity who;
   who.self = ledger_.journal();
@@ -186,6 +188,7 @@ Result<void> Regions::make_membership() {
   who.born_alone = identity.standalone;
   who.snapshot_taken = !ledger_.books().applied.empty();
   who.rolled_back = identity.rolled_back;
+  who.agreed = *agreed;
   who.next = identity.next;
   who.former = identity.former;
   auto membership =
@@ -234,6 +237,7 @@ void Regions::take_membership_step(const Moment& now) {
     ledger_.require_sync();
     persisting_ = true;
   }
+  if (step.agreed) store::Meta::set_members_agreed(ledger_.draft(), *step.agreed);
   store::Identity identity = ledger_.identity();
   if (step.cluster) identity.cluster = *step.cluster;
   if (step.next.value != 0) identity.next = step.next;

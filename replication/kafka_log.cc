@@ -753,8 +753,9 @@ class KafkaReader final : public Reader {
         continue;
       }
       guesses_zero_ = false;
-      out.emplace_back(
-          Record{{message->offset}, std::string(static_cast<const char*>(message->payload), message->len)});
+      out.emplace_back(Record{{message->offset},
+                              std::string(static_cast<const char*>(message->payload), message->len),
+                              std::max<std::int64_t>(0, rd_kafka_message_timestamp(message.get(), nullptr))});
       bytes += message->len;
       ++records;
     }

@@ -44,6 +44,8 @@ class Appender {
 struct Record {
   Offset offset;
   std::string bytes;
+  /// When the topic took it, in ms; 0 = not known. Another one when the same bytes were written again.
+  std::int64_t taken = 0;
 };
 /// Everything that was in the topic at some moment has been given; `next` is where reading goes on.
 struct AtEnd {

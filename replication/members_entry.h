@@ -62,7 +62,8 @@ struct MembersEntry {
 struct LoggedEntry {
   MembersEntry entry;
   std::string bytes;
-  Sha256 hash{};  // of the bytes
+  Sha256 hash{};           // of the bytes
+  std::int64_t taken = 0;  // when the log took the record that counted; 0 = not known
 };
 
 struct UnreadableEntry {

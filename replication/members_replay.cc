@@ -17,7 +17,7 @@ void MembersReplay::stop(Halt::Reason reason, std::string detail) {
   halt_ = Halt{reason, std::move(detail)};
 }
 
-void MembersReplay::add(std::string_view bytes) {
+void MembersReplay::add(std::string_view bytes, std::int64_t taken) {
   if (halt_) return;
   ++records_;
   auto entry = decode_entry(bytes, reads_format_);
@@ -35,6 +35,7 @@ void MembersReplay::add(std::string_view bytes) {
     return;
   }
   table_ = std::move(*next);
+  entry->taken = taken;
   counted_.push_back(std::move(*entry));
 }
 

@@ -17,8 +17,8 @@ class MembersReplay {
   explicit MembersReplay(std::optional<ClusterId> cluster = std::nullopt, std::uint32_t reader = kFormats.max)
       : cluster_(cluster), reads_format_(reader) {}
 
-  /// The next record. After a halt nothing more is read.
-  void add(std::string_view bytes);
+  /// The next record, and when the log took it. After a halt nothing more is read.
+  void add(std::string_view bytes, std::int64_t taken = 0);
 
   struct Halt {
     enum class Reason : std::uint8_t { kWrongCluster, kNewerFormat };

@@ -66,7 +66,7 @@ bool MembersTopic::read(SteadyNs now) {
   bool ended = false;
   for (const ReadEvent& event : events) {
     if (const auto* record = std::get_if<Record>(&event)) {
-      pass_.add(record->bytes);
+      pass_.add(record->bytes, record->taken);
       complete_ = ended = false;
     } else if (std::holds_alternative<AtEnd>(event)) {
       complete_ = ended = true;

@@ -65,6 +65,7 @@ Membership::Membership(MembershipConfig config, MembershipIdentity identity, Log
       log_(log),
       topic_(log, config_.topic, config_.reread, config_.traits.formats.max),
       answers_(peers),
+      agreed_(identity_.agreed),
       rolled_back_(identity_.rolled_back) {}
 
 Result<std::unique_ptr<Membership>> Membership::create(MembershipConfig config, MembershipIdentity identity,
@@ -161,6 +162,7 @@ MembershipStep Membership::step(const Facts& facts) {
   } else {
     write(entry, facts);
     give_rows(out);
+    note_agreed(out);
   }
   set_standing(now, facts, out);
   stepped_n_ = table_.n();
@@ -206,6 +208,15 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
       return fork(fmt::format("entry {} of the members log is another one than this node has counted", n));
   }
   log_n_ = counted.size();
+  newest_in_log_ = log_n_ == 0 ? store::AgreedEntry{} : store::AgreedEntry{log_n_, counted.back().taken};
+  // Whoever was away, or looked too seldom, sees only so that the log was lost and written again.
+  bool again = agreed_.taken != 0 && agreed_.n <= log_n_ && counted[agreed_.n - 1].taken != agreed_.taken;
+  if (again && !lost_ && !REFRAIN_PLANTED(members_log_written_again_unseen)) {
+    REFRAIN_BRANCH(members_log_written_again);
+    found_lost_ = "its entries had been written again";
+    lost_ = true;
+    barrier_.reset();
+  }
   if (log_n_ < known_n()) {
     REFRAIN_BRANCH(members_log_lost);
     if (!lost_) found_lost_ = fmt::format("{} of its {} entries were left", log_n_, known_n());

@@ -28,6 +28,7 @@
 #include "replication/peer_answers.h"
 #include "replication/peers.h"
 #include "replication/watermarks.h"
+#include "store/meta.h"
 
 namespace refrain::replication {
 
@@ -48,6 +49,7 @@ struct MembershipIdentity {
   bool born_alone = false;           // it had its cluster id before it ever saw a log
   bool snapshot_taken = false;       // its rows are a whole copy: it may read journals
   bool rolled_back = false;          // it was found so once; only rejoining mends it
+  store::AgreedEntry agreed;         // as the newest MembershipStep::agreed
   Incarnation next;                  // what it rejoins as; 0 = it does not rejoin
   std::vector<Incarnation>
       former;  // earlier incarnations that this directory started over from, oldest first
@@ -147,6 +149,7 @@ struct MembershipStep {
   std::optional<SnapshotFrom>
       snapshot;  // take one, unless that is under way; snapshot_failed() when it fails
   std::vector<ReadAgain> read_again;
+  std::optional<store::AgreedEntry> agreed;  // to be kept, with the next batch
   std::string mended;    // the members log was lost or cut, and is whole again: what was found; else empty
   bool changed = false;  // table or standing differ from the step before
   Nanoseconds idle{0};   // step again at the latest after this
@@ -233,6 +236,7 @@ class Membership {
   void give_rows(MembershipStep& out);
   bool may_write(std::optional<Incarnation> concerned, const Facts& facts);
   bool may_send(const MembersEntry& entry, const Facts& facts);
+  void note_agreed(MembershipStep& out);
   bool agreed(std::optional<Incarnation> concerned, const Facts& facts);
   bool an_active_member_agrees(std::optional<Incarnation> concerned, const Facts& facts) const;
   std::vector<Incarnation> disagreeing(const Facts& facts);
@@ -299,6 +303,8 @@ class Membership {
   bool soon_ = false;        // a pass was asked for from outside
   std::uint64_t stepped_n_ = 0;
   bool lost_ = false;
+  store::AgreedEntry agreed_;
+  store::AgreedEntry newest_in_log_;
   std::string found_lost_;  // in words, when it was seen first
   std::vector<Incarnation> waits_for_;
   std::optional<Seq> barrier_;  // a tick of ours, journalled after the log was whole again

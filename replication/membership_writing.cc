@@ -73,6 +73,14 @@ void Membership::give_rows(MembershipStep& out) {
   own_->given = true;
 }
 
+/// Only of a log that is whole, and in which all entries that are stored can be read.
+void Membership::note_agreed(MembershipStep& out) {
+  bool all = !lost_ && log_shows_all() && fresh_.empty() && !table_.empty();
+  if (!all || newest_in_log_.n != table_.n() || newest_in_log_ == agreed_) return;
+  agreed_ = newest_in_log_;
+  out.agreed = agreed_;
+}
+
 bool Membership::may_write(std::optional<Incarnation> concerned, const Facts& facts) {
   if (halt_ || start_over_ || !wrong_cluster_.empty() || !log_shows_all()) return false;
   for (const Journal& member : table_.active()) {

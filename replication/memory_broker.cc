@@ -35,7 +35,7 @@ void MemoryBroker::truncate_front(const std::string& topic, Offset first_kept) {
   std::unique_lock lock(mutex_);
   if (Topic* found = find(topic)) {
     for (; found->first < first_kept.value && !found->records.empty(); ++found->first) {
-      found->bytes -= found->records.front().size();
+      found->bytes -= found->records.front().bytes.size();
       found->records.pop_front();
     }
   }
@@ -48,7 +48,7 @@ void MemoryBroker::truncate_back(const std::string& topic, Offset first_lost) {
   std::unique_lock lock(mutex_);
   if (Topic* found = find(topic)) {
     while (found->end() > first_lost.value && !found->records.empty()) {
-      found->bytes -= found->records.back().size();
+      found->bytes -= found->records.back().bytes.size();
       found->records.pop_back();
     }
   }
@@ -87,7 +87,7 @@ void MemoryBroker::flip_bit(const std::string& topic, Offset offset, std::size_t
   std::lock_guard lock(mutex_);
   Topic* found = find(topic);
   if (found == nullptr || offset.value < found->first || offset.value >= found->end()) return;
-  std::string& bytes = found->records[static_cast<std::size_t>(offset.value - found->first)];
+  std::string& bytes = found->records[static_cast<std::size_t>(offset.value - found->first)].bytes;
   if (bit / 8 < bytes.size()) bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
 }
 
@@ -104,8 +104,10 @@ std::vector<Record> MemoryBroker::records(const std::string& topic, Offset from)
   auto found = topics_.find(topic);
   if (found == topics_.end()) return records;
   const Topic& there = found->second;
-  for (std::int64_t at = std::max(from.value, there.first); at < there.end(); ++at)
-    records.push_back({{at}, there.records[static_cast<std::size_t>(at - there.first)]});
+  for (std::int64_t at = std::max(from.value, there.first); at < there.end(); ++at) {
+    const Stored& stored = there.records[static_cast<std::size_t>(at - there.first)];
+    records.push_back({{at}, stored.bytes, stored.taken});
+  }
   return records;
 }
 
@@ -136,10 +138,10 @@ MemoryBroker::Topic& MemoryBroker::make(const std::string& topic, bool for_ever)
 
 Offset MemoryBroker::write(Topic& topic, std::string_view bytes) {
   Offset at{topic.first + static_cast<std::int64_t>(topic.records.size())};
-  topic.records.emplace_back(bytes);
+  topic.records.push_back({std::string(bytes), ++written_});
   topic.bytes += bytes.size();
   while (!topic.for_ever && topic.bytes > retained_bytes_ && topic.records.size() > 1) {
-    topic.bytes -= topic.records.front().size();
+    topic.bytes -= topic.records.front().bytes.size();
     topic.records.pop_front();
     ++topic.first;
   }

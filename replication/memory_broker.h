@@ -83,10 +83,14 @@ class MemoryBroker {
   template <class T>
   friend class MemoryPending;
 
+  struct Stored {
+    std::string bytes;
+    std::int64_t taken = 0;
+  };
   struct Topic {
     std::uint64_t life = 0;  // which making of the topic this is
     std::int64_t first = 0;  // offset of records[0]
-    std::deque<std::string> records;
+    std::deque<Stored> records;
     std::size_t bytes = 0;
     bool for_ever = false;
     std::int64_t end() const { return first + static_cast<std::int64_t>(records.size()); }
@@ -124,6 +128,7 @@ class MemoryBroker {
   std::vector<std::shared_ptr<Waker>> wakers_;
   std::deque<LateRecord> late_;
   std::uint64_t lives_ = 0;
+  std::int64_t written_ = 0;  // records, ever: stands for the time at which the next one is taken
   std::uint64_t cluster_ = 1;
   MemoryFaults faults_;
   Random* random_ = nullptr;

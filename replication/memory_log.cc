@@ -148,7 +148,8 @@ class MemoryReader final : public Reader {
   void give(const MemoryBroker::Topic& topic, std::size_t max, std::vector<ReadEvent>& out) {
     std::size_t given = 0;
     for (; given < max && next_->value < topic.end(); ++given, ++next_->value) {
-      out.emplace_back(Record{*next_, topic.records[static_cast<std::size_t>(next_->value - topic.first)]});
+      const auto& stored = topic.records[static_cast<std::size_t>(next_->value - topic.first)];
+      out.emplace_back(Record{*next_, stored.bytes, stored.taken});
       at_end_ = false;
     }
     if (given < max && !at_end_) {

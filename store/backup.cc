@@ -155,9 +155,9 @@ bool is_the_old_clusters(Family family, std::string_view key) {
   static constexpr std::array<std::string_view, 5> kPrefixes = {"applied/", "cursor/", "tick/", "members/",
                                                                 "word/"};
   return key == "published" || key == "synced" || key == "outbox" || key == "unproven" ||
-         key == "own_entry" || std::any_of(kPrefixes.begin(), kPrefixes.end(), [&](auto prefix) {
-           return key.starts_with(prefix);
-         });
+         key == "members_agreed" || key == "own_entry" ||
+         std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                     [&](auto prefix) { return key.starts_with(prefix); });
 }
 
 Result<void> forget_the_old_cluster(Engine& engine) {

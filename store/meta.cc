@@ -261,6 +261,18 @@ void Meta::remove_member(Draft& draft, std::uint64_t n) {
   draft.remove(Family::kDefault, "members/" + format_hex64(n));
 }
 
+Result<AgreedEntry> Meta::members_agreed(const View& view) {
+  auto read = read_row(view, "members_agreed", [](Reader& in) {
+    std::uint64_t n = in.u64();
+    return AgreedEntry{n, static_cast<std::int64_t>(in.u64())};
+  });
+  if (!read) return read.error();
+  return read->value_or(AgreedEntry{});
+}
+void Meta::set_members_agreed(Draft& draft, const AgreedEntry& agreed) {
+  draft.put(Family::kDefault, "members_agreed",
+            row().u64(agreed.n).u64(static_cast<std::uint64_t>(agreed.taken)).take());
+}
 Result<std::optional<std::string>> Meta::own_entry(const View& view) {
   return read_row(view, "own_entry", [](Reader& in) { return std::string(in.rest()); });
 }

@@ -45,6 +45,14 @@ struct ReadCursor {
   bool operator==(const ReadCursor&) const = default;
 };
 
+/// The newest entry of the members log as it stood there when the log was last known to be as all members had
+/// counted it: its n, and when the log took it (ms; 0 = not known). None yet: n = 0.
+struct AgreedEntry {
+  std::uint64_t n = 0;
+  std::int64_t taken = 0;
+  bool operator==(const AgreedEntry&) const = default;
+};
+
 struct Meta {
   static Result<std::optional<Identity>> identity(const View& view);
   static void set_identity(Draft& draft, const Identity& identity);
@@ -79,6 +87,8 @@ struct Meta {
 
   /// The newest entry of the members log that this node wrote, or is about to: sent again as it is after a
   /// crash.
+  static Result<AgreedEntry> members_agreed(const View& view);
+  static void set_members_agreed(Draft& draft, const AgreedEntry& agreed);
   static Result<std::optional<std::string>> own_entry(const View& view);
   static void set_own_entry(Draft& draft, const std::string& bytes);
 

@@ -32,6 +32,8 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"gap_not_flagged", "a node does not say that it lacks a commit"},
       {"ack_with_hole", "an acknowledgement counts for all that was sent before it"},
       {"resend_only_the_failed", "after a failed delivery only that record is sent again"},
+      {"members_log_written_again_unseen",
+       "a member that was away while the members log was lost and written again adds to it at once"},
       {"outbox_bytes_only_grow", "what leaves the outbox still counts in the bytes that are kept of it"},
       {"drop_when_published", "commits leave the outbox when Kafka has them, not when all members have"},
       {"synced_when_published", "a commit counts as synced when Kafka has it"},

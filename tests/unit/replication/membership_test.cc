@@ -1012,6 +1012,31 @@ TEST(Member, AWordOnlyBindsUntilAnotherEntryStandsAtItsPlace) {
   ASSERT_TRUE(world.comes([&] { return eu.table().end(us.incarnation).has_value(); }));
 }
 
+TEST(MembersLog, WhoMissedTheLossDoesNotAddBesideAnEntryThatOnlyASilentMemberKnows) {
+  MembersWorld world;
+  three_regions(world);
+  TestNode& us = world["us"];
+  TestNode& ap = world["ap"];
+  world["eu"].up = false;
+  ap.up = false;
+  us.config.traits.address = "http://us-new";
+  world.start(us);
+  auto n = world.counted().size();
+  ASSERT_TRUE(world.comes([&] { return us.table().n() == n + 1; }));
+  us.up = false;  // only us has counted its update
+  world.broker->replace_cluster();
+  world["eu"].up = true;
+  ASSERT_TRUE(world.comes([&] { return world.counted().size() == n; }));  // eu wrote again what it knows
+  ap.config.traits.region = "another";
+  ap.up = true;
+  world.start(ap);
+  world.run(Milliseconds{10'000});
+  EXPECT_EQ(world.counted().size(), n) << "ap has added another entry " << n + 1;
+  us.up = true;
+  world.run(Milliseconds{20'000});
+  EXPECT_EQ(us.mode(), Mode::kActive) << mode_name(us.mode()) << " " << us.detail();
+}
+
 TEST(Member, WhoseJournalIsAheadOfItsDirectoryIsRolledBack) {
   for (int how = 0; how < 3; ++how) {
     MembersWorld world;
