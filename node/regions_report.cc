@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "base/planted.h"
 #include "node/regions.h"
 #include "store/outbox.h"
 
@@ -126,6 +127,7 @@ std::optional<Error> Regions::refusal(const Moment&) const {
 std::optional<Error> Regions::reads_refusal() const {
   switch (membership_->standing().mode) {
     case Mode::kFenced:
+      if (REFRAIN_PLANTED(half_snapshot_read)) return std::nullopt;
       if (ledger_.books().applied.empty() || joining_.half()) return refusal({});
       return std::nullopt;  // a member's rows, old as they may be
     case Mode::kActive:

@@ -248,6 +248,7 @@ std::optional<Seq> Membership::limit(Incarnation of) const {
   if (ended->active_n == 0) return Seq{0};
   bool active = table_.is(identity_.self.incarnation, MemberState::kActive);
   if (active && REFRAIN_PLANTED(word_exceeded)) return std::nullopt;
+  if (active && table_.end(of) && REFRAIN_PLANTED(void_applied)) return std::nullopt;
   std::optional<Seq> limit = active ? table_.word(of, identity_.self.incarnation) : table_.end(of);
   // A word under way may count at any moment: it binds from the moment it is durable.
   if (own_) {

@@ -41,6 +41,15 @@ MembersEntry Membership::draft(EntryKind kind) const {
 // ---- found
 
 std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
+  // Whoever starts over is no founder, whatever it was started with.
+  if (identity_.cluster && !identity_.born_alone) {
+    REFRAIN_BRANCH(started_over_where_the_log_is_empty);
+    detail_ = fmt::format(
+        "the members log is empty, and this directory was a member's of cluster {:08x}: it waits until another "
+        "node writes that log again",
+        identity_.cluster->value);
+    return std::nullopt;
+  }
   if (!config_.found) {
     detail_ = "no cluster of this name has been founded; one node must be started with --found";
     return std::nullopt;
@@ -100,7 +109,7 @@ bool Membership::silent_long_enough(Incarnation current, const Facts& facts) {
     detail_ = "looks for an active member that says when its name's earlier incarnation was last heard";
     return false;
   }
-  if (*silence >= config_.silence) return true;
+  if (*silence >= config_.silence || REFRAIN_PLANTED(name_taken_while_heard)) return true;
   detail_ = fmt::format(
       "'{}' was heard {:.1f} s ago as another incarnation; it can be replaced after {} s of silence",
       identity_.self.node, static_cast<double>(silence->count()) / 1000, config_.silence.count() / 1000);
@@ -181,6 +190,7 @@ std::optional<MembersEntry> Membership::wants_active(const Facts& facts, Members
   }
   MembersEntry entry = draft(EntryKind::kActive);
   for (const Journal& ended : table_.ended()) {
+    if (REFRAIN_PLANTED(active_without_words)) break;
     entry.words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
   }
   return entry;

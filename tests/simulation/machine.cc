@@ -66,6 +66,7 @@ void Machine::lose_disk() {
   disk_.crash();
   end();
   disk_.wipe();
+  founder_ = false;
 }
 
 void Machine::set_disk_full(bool full) {

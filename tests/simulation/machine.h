@@ -38,7 +38,7 @@ class Machine {
   /// Ends the machine: of the unsynced batches the oldest `keep` stay.
   void power_cut(std::size_t keep);
 
-  /// Ends the process, and with it all that was on its disk.
+  /// Ends the process, and with it all that was on its disk. Nobody founds with the new one.
   void lose_disk();
 
   bool up() const { return node_ != nullptr; }
@@ -78,7 +78,7 @@ class Machine {
 
   const std::size_t index_;
   const node::Config config_;
-  const bool founder_;
+  bool founder_;
   Dice dice_;
   Ties ties_;
   SimClock clock_;
