@@ -101,7 +101,7 @@ void Clients::write(Client& client, Machine& machine) {
   call.ack.timeout = Milliseconds{client.dice.between(50, 2'000)};
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kLog;
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kAll;
-  if (!client.dice.chance(0.1) || world_.plan().changes) return send(client, machine, std::move(call));
+  if (!client.dice.chance(0.1)) return send(client, machine, std::move(call));
   std::string key = unique(client);
   call.idempotency_key = node::IdempotencyKey{key, sha256(key)};
   send(client, machine, call);
@@ -134,9 +134,15 @@ void Clients::check_keyed(Machine& machine, const std::string& key, const node::
   world_.hit(answer.replayed ? "keyed write: replayed" : "keyed write: done");
   if (answer.replayed) return;
   auto [first, fresh] = world_.history().keyed.try_emplace({machine.name(), key}, answer.commit);
-  if (!fresh && first->second != answer.commit)
+  if (fresh || first->second == answer.commit) return;
+  // Another incarnation of it carries out what was lost with the one before.
+  if (first->second.incarnation != answer.commit.incarnation) {
+    world_.must_be_void(first->second, machine.name() + " carried out again");
+    first->second = answer.commit;
+  } else {
     world_.wrong(fmt::format("{} carried out the write of key {} twice: {} and {}", machine.name(), key,
                              format_commit_id(first->second), format_commit_id(answer.commit)));
+  }
 }
 
 void Clients::told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
@@ -151,6 +157,7 @@ void Clients::told(Client& client, Machine& machine, const std::vector<node::Wri
                            answer->state));
   world_.hit("commit: " + answer->state);
   world_.check_durable(answer->commit, answer->applied_by, machine.name() + " acknowledged, applied by");
+  world_.history().holders.push_back({answer->commit, world_.journals_of(answer->applied_by)});
   if (!answer->replayed)
     world_.check_durable(answer->commit, {machine.name()}, machine.name() + " acknowledged");
   if (!answer->replayed) check_conditions(machine, writes, answer->commit);

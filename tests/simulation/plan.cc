@@ -97,7 +97,6 @@ void draw_changes(const Dice& root, bool always, Plan& plan) {
   Dice dice = root.stream("members");
   plan.changes = dice.chance(kChanges) || always;
   if (!plan.changes) return;
-  plan.requests = false;
   plan.disturbed = plan.disturbed + Milliseconds{3'000};
   if (plan.nodes > 2) plan.late = static_cast<int>(dice.below(static_cast<std::uint64_t>(plan.nodes - 1)));
   for (int late = plan.nodes - plan.late; late < plan.nodes; ++late)

@@ -70,7 +70,7 @@ struct Plan {
   Milliseconds client_pause{50};  // on average, between a client's calls
   bool requests = true;
   bool forgets = false;  // goes on after all agree until what may be forgotten is gone
-  bool changes = false;  // members come and go; without requests then
+  bool changes = false;  // members come and go
   int late = 0;          // so many of the nodes, the last ones, are not there at first
 };
 

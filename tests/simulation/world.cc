@@ -50,10 +50,9 @@ World::World(Plan plan, bool print_trace)
       rejoined_(nodes()) {
   for (std::size_t i = 0; i < nodes(); ++i) {
     auto reach = [this, i](const std::string& address) -> Machine* {
-      auto found = std::ranges::find(machines_, address, [](const auto& machine) { return machine->name(); });
-      if (found == machines_.end() || now_ < cut_off_until_[i] || now_ < deaf_until_[i]) return nullptr;
-      Machine& other = **found;
-      return other.up() && now_ >= cut_off_until_[other.index()] ? &other : nullptr;
+      Machine* other = machine_of(address);
+      if (other == nullptr || now_ < cut_off_until_[i] || now_ < deaf_until_[i]) return nullptr;
+      return other->up() && now_ >= cut_off_until_[other->index()] ? other : nullptr;
     };
     peers_.push_back(
         std::make_unique<SimPeers>(now_, root_.stream(fmt::format("peers {}", kNames[i])), reach));
@@ -91,6 +90,11 @@ node::Config World::config_of(std::size_t index) const {
   config.digest_deltas = index == 0 ? 40 : 1'000;  // one writes the whole of it often
   configure_requests(config);
   return config;
+}
+
+Machine* World::machine_of(const NodeName& name) {
+  auto found = std::ranges::find(machines_, name, [](const auto& machine) { return machine->name(); });
+  return found == machines_.end() ? nullptr : found->get();
 }
 
 Verdict World::run() {
@@ -480,14 +484,18 @@ Seq World::others_have(const Journal& journal, const std::vector<Journal>& membe
 
 void World::check_durable(const CommitId& commit, const std::vector<NodeName>& nodes,
                           const std::string& who_says) {
+  check_durable(commit, journals_of(nodes), who_says);
+}
+
+std::vector<Journal> World::journals_of(const std::vector<NodeName>& names) const {
   std::vector<Journal> disks;
   for (const auto& machine : machines_) {
-    bool named = std::ranges::find(nodes, machine->name()) != nodes.end();
+    bool named = std::ranges::find(names, machine->name()) != names.end();
     // A name may mean an incarnation that is gone, or one that is not yet a member.
     bool doubtful = plan_.changes && (machine->life() == 0 || changed(*machine));
     if (named && !doubtful) disks.push_back({machine->name(), incarnation_of(machine->index())});
   }
-  check_durable(commit, disks, who_says);
+  return disks;
 }
 
 /// It is not what it was at first.

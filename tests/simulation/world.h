@@ -52,6 +52,7 @@ class World {
   const Plan& plan() const { return plan_; }
   Dice stream(std::string_view name) const { return root_.stream(name); }
   Machine& machine(std::size_t index) { return *machines_[index]; }
+  Machine* machine_of(const NodeName& name);  // nullptr when there is none
   std::size_t machines() const { return machines_.size(); }
   replication::MemoryBroker& broker() { return *broker_; }
   Ghost& ghost() { return ghost_; }
@@ -68,6 +69,8 @@ class World {
   /// The same of certain incarnations; of those whose disk is gone nothing can be said.
   void check_durable(const CommitId& commit, const std::vector<Journal>& nodes, const std::string& who_says);
   std::vector<NodeName> names() const;
+  /// The incarnations that these names mean; without those where that is doubtful.
+  std::vector<Journal> journals_of(const std::vector<NodeName>& names) const;
 
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
   void after(Nanoseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
@@ -86,6 +89,10 @@ class World {
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
   bool may_be_void(const Version& version) const;
+  /// It was told to end, or lost its disk: what it wrote may count no further than the members have it.
+  bool may_end(Incarnation incarnation) const { return endings_.contains(incarnation); }
+  /// Somebody has acted as if the commit had never been: in the end it must be void.
+  void must_be_void(const CommitId& commit, const std::string& who);
   /// Another incarnation than at first, or about to end.
   bool changed(const Machine& machine) const;
   bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
@@ -135,6 +142,8 @@ class World {
   Seq others_have(const Journal& journal, const std::vector<Journal>& members) const;
   bool synced_since(const Machine& machine, const Journal& member, Seq synced);
   void settle_void();
+  void check_holders_are_gone(const CommitId& commit, const std::vector<Journal>& holders);
+  void settle_what_was_taken_for_void(const std::map<Journal, Seq>& ends);
 
   const Plan plan_;
   const Dice root_;
