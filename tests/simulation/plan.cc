@@ -92,6 +92,25 @@ void draw_one_fault(const Dice& root, Plan& plan) {
   plan.log_faults.*fault.rate = fault.largest;
 }
 
+/// Whose disk will be lost, or who will be evicted, is often away from Kafka by then: what it wrote since is
+/// lost with it. And a third one may just be down, and learn of it when it starts.
+void around_an_end(Dice dice, Plan& plan) {
+  std::vector<Action> cuts;
+  for (const Action& action : plan.actions) {
+    if (action.act != Act::kLoseDisk && action.act != Act::kEvict) continue;
+    Milliseconds before{dice.between(50, 1'500)};
+    bool cut = dice.chance(0.5) && action.at > before;
+    int victim = action.act == Act::kLoseDisk ? action.node : evicted_by(action, plan.nodes);
+    if (cut) cuts.push_back({action.at - before, Act::kCutOff, victim, before + Milliseconds{500}, 0});
+    int third = (action.node + 1 + static_cast<int>(dice.below(2))) % plan.nodes;
+    bool down = dice.chance(0.3) && action.act == Act::kEvict && third != victim && third != action.node;
+    Milliseconds earlier{dice.between(1, 400)};
+    if (down && action.at > earlier)
+      cuts.push_back({action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 1'500)}, 0});
+  }
+  plan.actions.insert(plan.actions.end(), cuts.begin(), cuts.end());
+}
+
 /// Members come and go, whatever else happens.
 void draw_changes(const Dice& root, bool always, Plan& plan) {
   Dice dice = root.stream("members");
@@ -106,6 +125,7 @@ void draw_changes(const Dice& root, bool always, Plan& plan) {
     if (kind.act != Act::kArrive && dice.chance(kind.in_worlds))
       draw_actions(kind, root.stream(kind.name), plan);
   }
+  around_an_end(root.stream("around an end"), plan);
 }
 
 int draw_nodes(Dice& dice) {
@@ -149,6 +169,10 @@ std::string describe(const Action& action) {
   if (action.length.count() != 0) text += fmt::format(", for {} ms", action.length.count());
   if (action.amount != 0) text += fmt::format(", {}", action.amount);
   return text;
+}
+
+int evicted_by(const Action& action, int nodes) {
+  return (action.node + 1 + static_cast<int>(action.amount)) % nodes;
 }
 
 Plan draw_plan(std::uint64_t seed, bool always_changes) {

@@ -57,6 +57,8 @@ struct Action {
   std::int64_t amount = 0;
 };
 std::string describe(const Action& action);
+/// Whom a kEvict names; its own node when there is nobody else.
+int evicted_by(const Action& action, int nodes);
 
 struct Plan {
   std::uint64_t seed = 0;

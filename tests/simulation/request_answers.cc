@@ -128,10 +128,12 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
     std::string what = fmt::format("{} of {}: a go before what {} had decided at the start was read",
                                    machine.name(), readable(sent.row), journal.node);
     // What is void is decided nowhere.
-    if (world_.may_end(journal.incarnation))
+    if (world_.may_end(journal.incarnation)) {
+      world_.hit("begin: go, before the end of what was over or about to be");
       world_.history().early_gos.push_back({what, journal, had, end});
-    else
+    } else {
       world_.wrong(what);
+    }
   }
   WallMs wall = machine.clock().wall();
   for (const auto& [node, hlc] : machine.node().applied()) {

@@ -46,7 +46,7 @@ void World::act_on_members(Machine& machine, const Action& action) {
     case Act::kLoseDisk:
       return lose_disk(machine, action);
     case Act::kEvict: {
-      std::size_t other = (machine.index() + 1 + static_cast<std::size_t>(action.amount)) % machines_.size();
+      auto other = static_cast<std::size_t>(evicted_by(action, plan_.nodes));
       Machine& victim = *machines_[other];
       if (other == machine.index() || !machine.up() || !arrived_[other]) return;
       may_lose(victim);
@@ -132,6 +132,7 @@ bool World::synced_since(const Machine& machine, const Journal& member, Seq sync
 }
 
 void World::must_be_void(const CommitId& commit, const std::string& who) {
+  hit("carried out again after a loss");
   history_.must_be_void.emplace(commit, who);
 }
 
