@@ -392,7 +392,20 @@ void Regions::expect_journals() {
   if (!active()) return;
   std::set<NodeName> names;
   for (const Journal& journal : membership_->table().active()) names.insert(journal.node);
+  for (const Journal& ended : awaited_ends()) names.insert(ended.node);
   catch_up_.expect(names);
+}
+
+/// Whoever was evicted may have decided what only its journal says; our word comes once that was read.
+std::vector<Journal> Regions::awaited_ends() const {
+  std::vector<Journal> awaited;
+  const replication::MembersTable& table = membership_->table();
+  for (const Journal& ended : table.ended()) {
+    bool read = table.word(ended.incarnation, self_.incarnation).has_value();
+    if (!read && ended.node != self_.node && !REFRAIN_PLANTED(ended_journal_not_awaited))
+      awaited.push_back(ended);
+  }
+  return awaited;
 }
 
 /// Once what was read is written.
@@ -504,16 +517,24 @@ RegionFacts Regions::region_facts(const Moment& now) const {
   facts.catch_up_patience_over = catch_up_.patience_is_over(now.steady);
   facts.catch_up_patience_ends = catch_up_.patience_ends();
   facts.applied = applied();
-  for (const Journal& journal : membership_->table().active()) {
-    if (journal == self_) continue;
-    auto applied = facts.applied.find(journal.node);
-    WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
-    facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
+  for (const auto& [node, hlc] : facts.applied) {
+    if (node != self_.node) facts.over.insert(node);
+  }
+  auto look = [&](const Journal& journal) {
     const replication::JournalReader* reader = journals_.reader(journal.node);
     // Right after a start nobody was heard yet: that is no silence.
     bool silent = now.steady - heard_at(journal).value_or(opened_at_) > kSilentAfter;
     bool parked = reader != nullptr && reader->parked();
     if (silent || parked) facts.silent_or_parked.insert(journal.node);
+  };
+  for (const Journal& ended : awaited_ends()) look(ended);
+  for (const Journal& journal : membership_->table().active()) {
+    if (journal == self_) continue;
+    auto applied = facts.applied.find(journal.node);
+    WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
+    facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
+    facts.over.erase(journal.node);
+    look(journal);
   }
   if (!journals_.own_can_be_read()) facts.silent_or_parked.insert(self_.node);
   return facts;

@@ -80,6 +80,7 @@ class Regions final : public Replicator {
   void note_progress();
   void note_members();
   void expect_journals();
+  std::vector<Journal> awaited_ends() const;
   void note_caught_up();
   void note_kafka(const Moment& now);
   void note_oldest_unsynced();

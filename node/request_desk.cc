@@ -106,7 +106,9 @@ void RequestDesk::look_at_regions(const Moment& now) {
   idempotency::Peers peers;
   for (const auto& [node, hlc] : regions_.applied) {
     if (node == parts_.config.node.name) continue;
-    peers[node] = {hlc, regions_.silent_or_parked.contains(node),
+    // Whose incarnation is over says nothing more, either.
+    bool over = regions_.over.contains(node) && !REFRAIN_PLANTED(lease_of_the_evicted_lasts);
+    peers[node] = {hlc, regions_.silent_or_parked.contains(node) || over,
                    parts_.replicator.address_of(node).value_or("")};
   }
   Incarnation incarnation = parts_.ledger.identity().incarnation;

@@ -105,6 +105,8 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"session_ignored_by_execute", "execute does not look at what its session has seen"},
       {"resolve_of_running", "an operator's word is taken for what still runs"},
       {"claims_seen_forgotten", "a claim does not name the claims that its node had seen"},
+      {"ended_journal_not_awaited", "a node says go before it has read what an evicted one had decided", true},
+      {"lease_of_the_evicted_lasts", "a claim of a node that was evicted runs for ever", true},
       {"attempts_forgotten", "every go is the first attempt"},
       {"gone_caller_goes", "a caller whose connection is closed is given the go"},
       {"go_before_written", "a go is told before it is on the disk"},

@@ -146,6 +146,27 @@ TEST(Desk, AnOperatorsCompleteAndTheWorkersOwnAreOnlyPossiblyTwoRuns) {
 
 // ---- who may answer
 
+TEST(Desk, AClaimOfANodeThatWasEvictedIsOverTenSecondsAfterItsLease) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  BeginCall call = SmallCluster::begin_call("r1");
+  call.lease = Milliseconds{20'000};
+  ASSERT_EQ(cluster.begun("us", call), "go");
+  ASSERT_TRUE(cluster.until([&] { return cluster.begun("eu", call) == "request_in_progress"; }));
+  cluster["us"].crash();
+  MemberOrder evict;
+  evict.kind = MemberOrder::Kind::kEvict;
+  evict.node = "us";
+  evict.although_heard = true;
+  auto done = cluster.ask<MemberChange>(
+      [&](Done<MemberChange> answer) { cluster["eu"].node().change_member(evict, std::move(answer)); });
+  ASSERT_TRUE(done && done->done);
+  cluster.run(Milliseconds{20'000});
+  EXPECT_EQ(cluster.begun("eu", call), "request_in_progress");
+  cluster.run(Milliseconds{10'000});
+  EXPECT_EQ(cluster.begun("eu", call), "go");
+}
+
 TEST(Reads, ANodeThatIsNoMemberYetAnswersNone) {
   SmallCluster world({"eu", "us"});
   ASSERT_TRUE(world["us"].start());  // nobody has founded
