@@ -396,14 +396,17 @@ void Regions::expect_journals() {
   catch_up_.expect(names);
 }
 
-/// Whoever was evicted may have decided what only its journal says; our word comes once that was read.
+/// Ended journals that are not whole here. Whoever was evicted may have decided what only its journal says, and
+/// how much of that counts is known with its end.
 std::vector<Journal> Regions::awaited_ends() const {
   std::vector<Journal> awaited;
-  const replication::MembersTable& table = membership_->table();
-  for (const Journal& ended : table.ended()) {
-    bool read = table.word(ended.incarnation, self_.incarnation).has_value();
-    if (!read && ended.node != self_.node && !REFRAIN_PLANTED(ended_journal_not_awaited))
-      awaited.push_back(ended);
+  if (REFRAIN_PLANTED(ended_journal_not_awaited)) return awaited;
+  const store::AppliedTable& applied = ledger_.books().applied;
+  for (const Journal& ended : membership_->table().ended()) {
+    auto end = membership_->table().end(ended.incarnation);
+    auto found = applied.find(ended);
+    bool whole = end && (found == applied.end() ? Seq{} : found->second.seq) >= *end;
+    if (!whole && ended.node != self_.node) awaited.push_back(ended);
   }
   return awaited;
 }
@@ -412,8 +415,12 @@ std::vector<Journal> Regions::awaited_ends() const {
 void Regions::note_caught_up() {
   if (!active()) return;
   if (journals_.own_end_seen()) catch_up_.passed(self_.node);
-  for (const NodeName& node : catch_up_.missing()) {
-    if (node == self_.node) continue;
+  auto missing = catch_up_.missing();
+  if (missing.empty()) return;
+  auto awaited = awaited_ends();
+  for (const NodeName& node : missing) {
+    bool its_end_is = std::ranges::find(awaited, node, &Journal::node) != awaited.end();
+    if (node == self_.node || its_end_is) continue;
     const replication::JournalReader* reader = journals_.reader(node);
     // At the log's end with a gap: what stands behind it was not applied.
     bool whole = reader != nullptr && !reader->parked() && reader->whole();
