@@ -99,9 +99,22 @@ void RequestAnswers::began(Machine& machine, const SentBegin& sent, const Result
 void RequestAnswers::session(Machine& machine, const std::string& row, const Vector& session) {
   Vector applied = machine.node().applied();
   for (const auto& [node, hlc] : session) {
-    // "Only a member gets what there still is of it": of an incarnation that is over nothing is waited for.
-    if (applied[node] < hlc && !world_.may_be_void({hlc, node})) wrong(machine, row, "was decided without what the caller's session has seen");
+    if (applied[node] < hlc && !is_over_and_had({hlc, node}, machine)) wrong(machine, row, "was decided without what the caller's session has seen");
   }
+}
+
+/// "Nodes that were evicted count as covered"; who left or rejoined has given all to all before, save ticks.
+bool RequestAnswers::is_over_and_had(const Version& version, Machine& machine) {
+  if (world_.may_be_void(version)) return true;
+  auto id = world_.ghost().minted(version);
+  if (!id || !world_.may_end(id->incarnation)) return false;
+  const auto& commits = world_.ghost().commits();
+  for (auto commit = commits.find(*id); commit != commits.end() && commit->second.says_nothing;
+       commit = commits.find(*id)) {
+    if (id->seq.value == 1) return true;
+    id->seq.value -= 1;
+  }
+  return world_.requests().had_now(machine.index()).has(*id);
 }
 
 void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer) {
