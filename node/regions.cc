@@ -285,6 +285,7 @@ void Regions::start_over(const replication::StartOver& order) {
   identity.incarnation = order.next.value != 0 ? order.next : Incarnation{world_.random->next() | 1};
   identity.next = {};
   identity.former = order.former;
+  identity.standalone = false;  // what is to come is of this cluster
   identity.rolled_back = false;
   auto done = store::begin_anew(ledger_.engine(), identity);
   if (done) done = ledger_.reload();
@@ -396,8 +397,8 @@ void Regions::expect_journals() {
   catch_up_.expect(names);
 }
 
-/// Ended journals that are not whole here. Whoever was evicted may have decided what only its journal says, and
-/// how much of that counts is known with its end.
+/// Ended journals that are not whole here. Whoever was evicted may have decided what only its journal says,
+/// and how much of that counts is known with its end.
 std::vector<Journal> Regions::awaited_ends() const {
   std::vector<Journal> awaited;
   if (REFRAIN_PLANTED(ended_journal_not_awaited)) return awaited;

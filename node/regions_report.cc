@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "base/planted.h"
+#include "base/text.h"
 #include "node/regions.h"
 #include "store/outbox.h"
 

@@ -45,7 +45,8 @@ std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
   if (identity_.cluster && !identity_.born_alone) {
     REFRAIN_BRANCH(started_over_where_the_log_is_empty);
     detail_ = fmt::format(
-        "the members log is empty, and this directory was a member's of cluster {:08x}: it waits until another "
+        "the members log is empty, and this directory was a member's of cluster {:08x}: it waits until "
+        "another "
         "node writes that log again",
         identity_.cluster->value);
     return std::nullopt;

@@ -60,10 +60,10 @@ struct History {
   std::map<std::string, Sha256> requests;  // every id that was begun, with the payload it should have
   std::map<std::string, int> sends;        // by body: how often that completion was sent
   std::vector<RefusedRun> refused;
-  std::vector<CommitId> decided;                            // acknowledged decisions about requests
+  std::vector<CommitId> decided;  // acknowledged decisions about requests
   std::vector<ToldHolders> holders;
   std::vector<EarlyGo> early_gos;
-  std::map<CommitId, std::string> must_be_void;             // and who acted on that
+  std::map<CommitId, std::string> must_be_void;  // and who acted on that
 };
 
 }  // namespace refrain::simulation

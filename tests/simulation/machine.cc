@@ -27,7 +27,22 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
                         const store::View& view) {
     if (written) ties_.looked(view);
   };
-  return std::make_unique<WatchedEngine>(std::move(*opened), watcher);
+  auto engine = std::make_unique<WatchedEngine>(std::move(*opened), watcher);
+  engine_ = engine.get();
+  return engine;
+}
+
+std::optional<store::SimDisk> Machine::copy_store() {
+  std::string name = fmt::format("copy {}", ++copies_);
+  if (!up() || engine_ == nullptr || !engine_->checkpoint(name)) return std::nullopt;
+  return store::SimEngine::open_checkpoint(disk_, name);
+}
+
+void Machine::begin_again(store::SimDisk disk, node::Config config, bool founder) {
+  lose_disk();
+  disk_ = std::move(disk);
+  config_ = std::move(config);
+  founder_ = founder;
 }
 
 Result<void> Machine::start() {

@@ -41,6 +41,11 @@ class Machine {
   /// Ends the process, and with it all that was on its disk. Nobody founds with the new one.
   void lose_disk();
 
+  /// A copy of its store as it is now; nullopt when that gives none.
+  std::optional<store::SimDisk> copy_store();
+  /// Another disk in the place of its own, and another configuration: the next start is of that.
+  void begin_again(store::SimDisk disk, node::Config config, bool founder);
+
   bool up() const { return node_ != nullptr; }
   node::Node& node() { return *node_; }
   std::uint64_t life() const {
@@ -52,6 +57,7 @@ class Machine {
   replication::MemoryLog& log() { return *log_; }
   const NodeName& name() const { return config_.node.name; }
   std::size_t index() const { return index_; }
+  const node::Config& config() const { return config_; }
 
   /// Steps the process and plans its next step.
   void step();
@@ -77,14 +83,16 @@ class Machine {
   void wake();
 
   const std::size_t index_;
-  const node::Config config_;
+  node::Config config_;
   bool founder_;
   Dice dice_;
   Ties ties_;
   SimClock clock_;
   store::SimDisk disk_;
   std::unique_ptr<replication::MemoryLog> log_;
+  store::Engine* engine_ = nullptr;   // the open one
   std::unique_ptr<node::Node> node_;  // after what it uses
+  std::uint64_t copies_ = 0;
   std::uint64_t life_ = 0;
   SteadyNs steps_at_;
   SteadyNs busy_until_;  // the step before is not over

@@ -58,8 +58,8 @@ void acknowledged_decisions_are_everywhere(World& world) {
       const auto& applied = world.ghost().node(machine.index()).applied;
       auto found = applied.find({commit.node, commit.incarnation});
       if (found == applied.end() || found->second.seq < commit.seq)
-        world.wrong(fmt::format("{} was acknowledged and {} lacks it", format_commit_id(commit),
-                                machine.name()));
+        world.wrong(
+            fmt::format("{} was acknowledged and {} lacks it", format_commit_id(commit), machine.name()));
     });
   }
 }

@@ -53,9 +53,11 @@ constexpr ActKind kActKinds[] = {
 constexpr ActKind kMemberKinds[] = {
     {Act::kArrive, "arrive", 1, 0, 0, 0, 0},       {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
     {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},   {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
-    {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
+    {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0}, {Act::kBackUp, "back up", 0, 0, 0, 0, 0},
+    {Act::kAllLost, "all lost", 0, 0, 0, 0, 0},
 };
-constexpr double kChanges = 0.08;  // of the worlds
+constexpr double kChanges = 0.08;   // of the worlds
+constexpr double kRestored = 0.15;  // of those
 
 using Faults = replication::MemoryFaults;
 
@@ -106,7 +108,8 @@ void around_an_end(Dice dice, Plan& plan) {
     bool down = dice.chance(0.3) && action.act == Act::kEvict && third != victim && third != action.node;
     Milliseconds earlier{dice.between(1, 400)};
     if (down && action.at > earlier)
-      cuts.push_back({action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 1'500)}, 0});
+      cuts.push_back(
+          {action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 1'500)}, 0});
   }
   plan.actions.insert(plan.actions.end(), cuts.begin(), cuts.end());
 }
@@ -126,6 +129,12 @@ void draw_changes(const Dice& root, bool always, Plan& plan) {
       draw_actions(kind, root.stream(kind.name), plan);
   }
   around_an_end(root.stream("around an end"), plan);
+  Dice lost = root.stream("all lost");
+  if (!lost.chance(kRestored)) return;
+  std::int64_t at = lost.between(1'000, plan.disturbed.count() - 500);
+  auto node = static_cast<int>(lost.below(static_cast<std::uint64_t>(plan.nodes)));
+  plan.actions.push_back({Milliseconds{lost.between(at / 2, at)}, Act::kBackUp, node, Milliseconds{0}, 0});
+  plan.actions.push_back({Milliseconds{at + 1}, Act::kAllLost, node, Milliseconds{0}, lost.between(0, 1)});
 }
 
 int draw_nodes(Dice& dice) {

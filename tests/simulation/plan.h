@@ -46,6 +46,9 @@ enum class Act : std::uint8_t {
   kEvict,     // it is told to evict the `amount`-th node after it
   kLeave,     // it is told to leave
   kRejoin,    // it is told to rejoin
+  kBackUp,    // a backup is made of it
+  kAllLost,   // all nodes are lost with their disks: one begins a new cluster with the backup, all join it;
+              // under another name, or (`amount` 1) the same on an empty Kafka
 };
 std::string_view act_name(Act act);
 

@@ -99,7 +99,8 @@ void RequestAnswers::began(Machine& machine, const SentBegin& sent, const Result
 void RequestAnswers::session(Machine& machine, const std::string& row, const Vector& session) {
   Vector applied = machine.node().applied();
   for (const auto& [node, hlc] : session) {
-    if (applied[node] < hlc && !is_over_and_had({hlc, node}, machine)) wrong(machine, row, "was decided without what the caller's session has seen");
+    if (applied[node] < hlc && !is_over_and_had({hlc, node}, machine))
+      wrong(machine, row, "was decided without what the caller's session has seen");
   }
 }
 
@@ -160,7 +161,7 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
 /// Whose leases had lapsed when a go was given.
 void RequestAnswers::count_takeovers(const RequestEvent& go, const std::string& row) {
   Journal own{go.commit.node, go.commit.incarnation};
-  Had had{go.had, own, Seq{go.commit.seq.value - 1}};
+  Had had{go.had, own, Seq{go.commit.seq.value - 1}, world_.before()};
   SeenRow seen = see(world_.requests().row(row), had);
   for (const SeenClaim* claim : seen.open_claims(go.hlc.wall())) {
     bool ours = claim->given->commit.node == go.commit.node;

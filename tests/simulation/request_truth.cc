@@ -57,7 +57,7 @@ bool Had::has(const CommitId& id) const {
 WallMs Had::heard(const NodeName& node) const {
   WallMs heard{0};
   for (const auto& [journal, upto] : applied) {
-    if (journal.node == node) heard = std::max(heard, upto.hlc.wall());
+    if (journal.node == node && !before.contains(journal)) heard = std::max(heard, upto.hlc.wall());
   }
   return heard;
 }
@@ -102,7 +102,8 @@ SeenRow see(const RequestEvents& events, const Had& had) {
   if (row.outcome != nullptr) row.attempts = row.outcome->outcome.attempt;
   for (const auto& [node, claim] : row.claims) {
     row.attempts = std::max(row.attempts, claim.given->claim.attempt);
-    Had theirs{claim.given->had, {node, claim.given->commit.incarnation}, claim.given->commit.seq};
+    Had theirs{
+        claim.given->had, {node, claim.given->commit.incarnation}, claim.given->commit.seq, had.before};
     for (const RequestEvent& event : events) {
       if (!event.gives_claim() || event.commit.node == node || !theirs.has(event.commit)) continue;
       Hlc& seen = row.seen_by_others[event.commit.node];
@@ -183,7 +184,7 @@ void RequestTruth::take(std::size_t, const CommitId& id, const store::AppliedTab
 void RequestTruth::add(RequestEvent event, const std::string& ns, const std::string& id) {
   std::string row = ns + '\0' + id;
   RequestEvents& events = rows_[row];
-  if (std::string wrong = judge(event, row, events, world_.history()); !wrong.empty())
+  if (std::string wrong = judge(event, row, events, world_.history(), world_.before()); !wrong.empty())
     world_.wrong(fmt::format("{}/{}, {} at {}: {}", ns, id, format_commit_id(event.commit),
                              event.hlc.wall().value, wrong));
   by_version_[event.version()] = {row, events.size()};
@@ -217,7 +218,7 @@ Had RequestTruth::had_now(std::size_t node) const {
   const store::AppliedTable& applied = world_.ghost().node(node).applied;
   Journal own = journal_of(node);
   auto found = applied.find(own);
-  return {applied, own, found == applied.end() ? Seq{} : found->second.seq};
+  return {applied, own, found == applied.end() ? Seq{} : found->second.seq, world_.before()};
 }
 
 SeenRow RequestTruth::now_at(std::size_t node, const std::string& row) const {
@@ -261,7 +262,7 @@ void RequestTruth::started(std::size_t index) {
     if (i == index) continue;
     const NodeName& name = world_.machine(i).name();
     while (topics_.size() <= i) topics_.emplace_back(world_.machine(topics_.size()).name());
-    topics_[i].look(world_.broker(), "refrain.sim.journal." + name);
+    topics_[i].look(world_.broker(), world_.topic_of(name));
     for (const auto& [journal, applied] : world_.ghost().node(i).applied) {
       if (journal.node == name) nodes_[index].ends_at_start[journal] = topics_[i].whole(journal.incarnation);
     }
@@ -278,6 +279,10 @@ std::vector<RequestTruth::Behind> RequestTruth::not_caught_up(std::size_t node) 
     if (have < end) behind.push_back({journal, have, end});
   }
   return behind;
+}
+
+void RequestTruth::begin_again() {
+  topics_.clear();
 }
 
 void RequestTruth::forget_beyond(const Journal& journal, Seq end) {

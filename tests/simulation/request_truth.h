@@ -57,6 +57,7 @@ struct Had {
   const store::AppliedTable& applied;
   Journal own;
   Seq own_up_to;
+  const store::AppliedTable& before;  // of journals that nobody reads any more: they tell nobody's time
   bool has(const CommitId& id) const;
   WallMs heard(const NodeName& node) const;  // how far that node's time is known
 };
@@ -116,6 +117,9 @@ class RequestTruth {
   /// The incarnation that gave a go; nullopt: nobody did.
   std::optional<Incarnation> giver(const store::GoId& go) const;
 
+  /// A new cluster's topics are read from their starts.
+  void begin_again();
+
   /// Decisions of the journal beyond `end` count nowhere: as if they had never been.
   void forget_beyond(const Journal& journal, Seq end);
   /// Runs that were found to be second ones by a decision that became void.
@@ -146,6 +150,6 @@ class RequestTruth {
 
 /// What is wrong with a decision, by the rules and by what its node had; empty = nothing.
 std::string judge(const RequestEvent& event, const std::string& row, const RequestEvents& before,
-                  const History& history);
+                  const History& history, const store::AppliedTable& restored);
 
 }  // namespace refrain::simulation

@@ -76,8 +76,8 @@ void tell_story(const Plan& plan, const std::string& switches, const std::string
   }
   for (const Action& action : left.actions)
     fmt::print("    at {:>6} ms: {}\n", action.at.count(), describe(action));
-  fmt::print("  again with: ./dev sim --seed {}{} --cut \"{}\" --trace\n", plan.seed,
-             switches, format_cut(cut));
+  fmt::print("  again with: ./dev sim --seed {}{} --cut \"{}\" --trace\n", plan.seed, switches,
+             format_cut(cut));
 }
 
 void run_one_of_many(std::uint64_t seed, const Many& many, Sum& sum) {

@@ -26,10 +26,6 @@ constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
 constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
 
-std::string topic_of(const NodeName& node) {
-  return "refrain.sim.journal." + node;
-}
-
 }  // namespace
 
 World::World(Plan plan, bool print_trace)
@@ -77,7 +73,7 @@ World::~World() {
 
 node::Config World::config_of(std::size_t index) const {
   node::Config config;
-  config.cluster = "sim";
+  config.cluster = cluster_;
   std::string name(kNames[index]);
   config.node = {name, name, "simulated"};
   config.http.advertise = name;
@@ -575,6 +571,8 @@ void World::act(const Action& action) {
     case Act::kEvict:
     case Act::kLeave:
     case Act::kRejoin:
+    case Act::kBackUp:
+    case Act::kAllLost:
       return act_on_members(machine, action);
     default:
       return act_on_machine(machine, action);

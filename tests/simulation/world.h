@@ -72,6 +72,10 @@ class World {
   /// The incarnations that these names mean; without those where that is doubtful.
   std::vector<Journal> journals_of(const std::vector<NodeName>& names) const;
 
+  std::string topic_of(const NodeName& node) const { return "refrain." + cluster_ + ".journal." + node; }
+  /// What a restored cluster had at its birth, of journals that nobody reads any more.
+  const store::AppliedTable& before() const { return ghost_.before(); }
+
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
   void after(Nanoseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
   /// Wraps a callback that a node gets: it is run after the node's step, and not at all once that process has
@@ -137,6 +141,12 @@ class World {
   void act_on_members(Machine& machine, const Action& action);
   void order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name);
   void lose_disk(Machine& machine, const Action& action);
+
+  // ---- all is lost, and begins anew with a backup (world_restore.cc)
+  void back_up(const Machine& preferred);
+  void lose_all(const Action& action);
+  void forget_what_is_lost(Incarnation founder);
+  void found_again(Machine& founder, Incarnation incarnation);
   void help_member(Machine& machine, const node::StatusReport& report);
   std::optional<Seq> end_of(const Journal& journal) const;
   Seq others_have(const Journal& journal, const std::vector<Journal>& members) const;
@@ -183,6 +193,14 @@ class World {
     Seq safe;                       // all beyond this
   };
   std::map<Incarnation, Ending> endings_;
+  struct Backup {
+    std::size_t node = 0;
+    store::SimDisk disk;
+    store::AppliedTable applied;
+  };
+  std::optional<Backup> backup_;
+  std::string cluster_ = "sim";  // its name
+  std::uint64_t lives_ = 1;      // of the cluster
   std::optional<SteadyNs> ordered_at_;
   // By node and member: what it said was synced when it first said that the member is active.
   std::map<std::pair<std::size_t, Journal>, Seq> synced_at_first_;

@@ -52,6 +52,10 @@ void World::act_on_members(Machine& machine, const Action& action) {
       may_lose(victim);
       return order(machine, Kind::kEvict, victim.name());
     }
+    case Act::kBackUp:
+      return back_up(machine);
+    case Act::kAllLost:
+      return lose_all(action);
     case Act::kLeave:
       endings_.try_emplace(incarnation_of(machine.index()), Ending{false, {}});
       return order(machine, Kind::kLeave, machine.name());
