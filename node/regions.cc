@@ -347,14 +347,15 @@ JournalRules Regions::rules() const {
 
 /// What follows from the members table, once for each table and mode.
 void Regions::note_members() {
-  std::pair now{membership_->table().hash(), membership_->standing().mode};
+  MembersNoted now{membership_->table().hash(), membership_->standing().mode,
+                   membership_->read_since_start()};
   if (now == members_noted_) return;
   members_noted_ = now;
   journals_read_.clear();
   orphans_.clear();
   // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
   // it.
-  bool joining = now.second == Mode::kJoining;
+  bool joining = now.mode == Mode::kJoining;
   const replication::MembersTable& table = membership_->table();
   for (const auto& [incarnation, member] : table.members()) {
     bool own = member.node == self_.node;
@@ -393,7 +394,8 @@ void Regions::expect_journals() {
   if (!active()) return;
   std::set<NodeName> names;
   for (const Journal& journal : membership_->table().active()) names.insert(journal.node);
-  for (const Journal& ended : awaited_ends()) names.insert(ended.node);
+  for (const Journal& other : awaited_ends()) names.insert(other.node);
+  for (const Journal& other : awaited_joiners()) names.insert(other.node);
   catch_up_.expect(names);
 }
 
@@ -410,6 +412,12 @@ std::vector<Journal> Regions::awaited_ends() const {
     if (!whole && ended.node != self_.node) awaited.push_back(ended);
   }
   return awaited;
+}
+
+/// Whoever was joining when this node stopped may be a member by now.
+std::vector<Journal> Regions::awaited_joiners() const {
+  if (membership_->read_since_start() || REFRAIN_PLANTED(joiner_not_awaited)) return {};
+  return membership_->table().joining();
 }
 
 /// Once what was read is written.
@@ -536,6 +544,7 @@ RegionFacts Regions::region_facts(const Moment& now) const {
     if (silent || parked) facts.silent_or_parked.insert(journal.node);
   };
   for (const Journal& ended : awaited_ends()) look(ended);
+  for (const Journal& joiner : awaited_joiners()) look(joiner);
   for (const Journal& journal : membership_->table().active()) {
     if (journal == self_) continue;
     auto applied = facts.applied.find(journal.node);

@@ -109,6 +109,7 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"claims_seen_forgotten", "a claim does not name the claims that its node had seen"},
       {"ended_journal_not_awaited", "a node says go before it has read what an evicted one had decided",
        true},
+      {"joiner_not_awaited", "a node says go before it has read what a joiner of before its start decided", true},
       {"lease_of_the_evicted_lasts", "a claim of a node that was evicted runs for ever", true},
       {"attempts_forgotten", "every go is the first attempt"},
       {"gone_caller_goes", "a caller whose connection is closed is given the go"},
