@@ -260,7 +260,16 @@ void Clients::check_read(Client& client, Machine& machine, const std::string& ke
   world_.trace(fmt::format("{} reads {}: {}", machine.name(), key, got ? format_version(*got) : "nothing"));
   std::string row = row_of(kNs, key);
   if (got) client.seen[row] = std::max(client.seen[row], *got);
-  if (!before || world_.may_be_void(*before)) return;
+  if (!before) return;
+  if (world_.may_be_void(*before)) {
+    // "Only a member gets what there still is of it": who is over may not say that it covers that.
+    if (got && *got < *before && world_.is_fenced(machine))
+      world_.history().not_read.emplace(
+          *world_.ghost().minted(*before),
+          fmt::format("{}, which is over, gave an older version of {} than this client had seen",
+                      machine.name(), key));
+    return;
+  }
   if (got && *got < *before)
     world_.wrong(fmt::format("{} gave {} of {}, older than {}, which this client had seen", machine.name(),
                              format_version(*got), key, format_version(*before)));

@@ -63,6 +63,7 @@ struct History {
   std::vector<CommitId> decided;  // acknowledged decisions about requests
   std::vector<ToldHolders> holders;
   std::vector<EarlyGo> early_gos;
+  std::map<CommitId, std::string> not_read;      // by a node that was over and never gets it
   std::map<CommitId, std::string> must_be_void;  // and who acted on that
 };
 

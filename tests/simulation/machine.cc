@@ -27,15 +27,12 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
                         const store::View& view) {
     if (written) ties_.looked(view);
   };
-  auto engine = std::make_unique<WatchedEngine>(std::move(*opened), watcher);
-  engine_ = engine.get();
-  return engine;
+  return std::make_unique<WatchedEngine>(std::move(*opened), watcher);
 }
 
 std::optional<store::SimDisk> Machine::copy_store() {
-  std::string name = fmt::format("copy {}", ++copies_);
-  if (!up() || engine_ == nullptr || !engine_->checkpoint(name)) return std::nullopt;
-  return store::SimEngine::open_checkpoint(disk_, name);
+  bool is_read = up() && node_->get("any", "any").has_value();
+  return is_read ? std::optional(disk_.copy()) : std::nullopt;
 }
 
 void Machine::begin_again(store::SimDisk disk, node::Config config, bool founder) {

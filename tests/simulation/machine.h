@@ -41,7 +41,7 @@ class Machine {
   /// Ends the process, and with it all that was on its disk. Nobody founds with the new one.
   void lose_disk();
 
-  /// A copy of its store as it is now; nullopt when that gives none.
+  /// A copy of its store as it is now; nullopt when that cannot be read.
   std::optional<store::SimDisk> copy_store();
   /// Another disk in the place of its own, and another configuration: the next start is of that.
   void begin_again(store::SimDisk disk, node::Config config, bool founder);
@@ -90,9 +90,7 @@ class Machine {
   SimClock clock_;
   store::SimDisk disk_;
   std::unique_ptr<replication::MemoryLog> log_;
-  store::Engine* engine_ = nullptr;   // the open one
   std::unique_ptr<node::Node> node_;  // after what it uses
-  std::uint64_t copies_ = 0;
   std::uint64_t life_ = 0;
   SteadyNs steps_at_;
   SteadyNs busy_until_;  // the step before is not over

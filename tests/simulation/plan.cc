@@ -29,7 +29,7 @@ constexpr ActKind kActKinds[] = {
     {Act::kPowerCut, "power cut", 0.4, 5'000, 4'000, 0, 20},
     {Act::kPause, "pause", 0.3, 4'000, 2'000, 0, 0},
     {Act::kKafkaAway, "Kafka away", 0.4, 8'000, 6'000, 0, 0},
-    {Act::kCutOff, "cut off", 0.4, 4'000, 6'000, 0, 0},
+    {Act::kCutOff, "cut off", 0.4, 4'000, 6'000, 0, 1},
     {Act::kDeaf, "deaf", 0.3, 5'000, 4'000, 0, 0},
     {Act::kSkew, "skew", 0.3, 5'000, 0, -1'500, 1'500},
     {Act::kSkew, "far skew", 0.1, 8'000, 0, -12'000, 12'000},
@@ -51,9 +51,14 @@ constexpr ActKind kActKinds[] = {
 };
 
 constexpr ActKind kMemberKinds[] = {
-    {Act::kArrive, "arrive", 1, 0, 0, 0, 0},       {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
-    {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},   {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
-    {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0}, {Act::kBackUp, "back up", 0, 0, 0, 0, 0},
+    {Act::kArrive, "arrive", 1, 0, 0, 0, 0},
+    {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
+    {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},
+    {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
+    {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
+    {Act::kMembersLost, "members log lost", 0.15, 6'000, 0, 0, 0},
+    {Act::kMembersCut, "members log cut", 0.2, 5'000, 0, 1, 3},
+    {Act::kBackUp, "back up", 0, 0, 0, 0, 0},
     {Act::kAllLost, "all lost", 0, 0, 0, 0, 0},
 };
 constexpr double kChanges = 0.08;   // of the worlds
@@ -103,13 +108,15 @@ void around_an_end(Dice dice, Plan& plan) {
     Milliseconds before{dice.between(50, 1'500)};
     bool cut = dice.chance(0.5) && action.at > before;
     int victim = action.act == Act::kLoseDisk ? action.node : evicted_by(action, plan.nodes);
-    if (cut) cuts.push_back({action.at - before, Act::kCutOff, victim, before + Milliseconds{500}, 0});
+    if (cut)
+      cuts.push_back(
+          {action.at - before, Act::kCutOff, victim, before + Milliseconds{500}, dice.between(0, 1)});
     int third = (action.node + 1 + static_cast<int>(dice.below(2))) % plan.nodes;
-    bool down = dice.chance(0.3) && action.act == Act::kEvict && third != victim && third != action.node;
+    bool down = dice.chance(0.6) && action.act == Act::kEvict && third != victim && third != action.node;
     Milliseconds earlier{dice.between(1, 400)};
     if (down && action.at > earlier)
       cuts.push_back(
-          {action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 1'500)}, 0});
+          {action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 800)}, 0});
   }
   plan.actions.insert(plan.actions.end(), cuts.begin(), cuts.end());
 }

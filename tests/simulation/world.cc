@@ -35,6 +35,7 @@ World::World(Plan plan, bool print_trace)
       log_dice_(root_.stream("log")),
       broker_(std::make_shared<replication::MemoryBroker>()),
       cut_off_until_(nodes()),
+      kafka_cut_until_(nodes()),
       full_until_(nodes()),
       deaf_until_(nodes()),
       clock_wrong_until_(nodes()),
@@ -226,6 +227,7 @@ void World::mend() {
   broker_->set_faults({}, &log_dice_);
   for (auto& machine : machines_) {
     cut_off_until_[machine->index()] = now_;
+    kafka_cut_until_[machine->index()] = now_;
     deaf_until_[machine->index()] = now_;
     machine->clock().mend();
     machine->set_disk_full(false);
@@ -551,10 +553,10 @@ void World::act(const Action& action) {
     case Act::kPowerCut:
       return go_down(machine, action);
     case Act::kKafkaAway:
-      for (auto& other : machines_) cut_off(*other, action.length);
+      for (auto& other : machines_) cut_off(*other, action.length, true);
       return;
     case Act::kCutOff:
-      return cut_off(machine, action.length);
+      return cut_off(machine, action.length, action.amount == 0);
     case Act::kKafkaReplaced:
     case Act::kKafkaMirrored:
     case Act::kDeaf:
@@ -571,6 +573,8 @@ void World::act(const Action& action) {
     case Act::kEvict:
     case Act::kLeave:
     case Act::kRejoin:
+    case Act::kMembersLost:
+    case Act::kMembersCut:
     case Act::kBackUp:
     case Act::kAllLost:
       return act_on_members(machine, action);
@@ -579,12 +583,14 @@ void World::act(const Action& action) {
   }
 }
 
-void World::cut_off(Machine& machine, Nanoseconds length) {
-  SteadyNs& until = cut_off_until_[machine.index()];
+void World::cut_off(Machine& machine, Nanoseconds length, bool of_peers_too) {
+  SteadyNs& until = kafka_cut_until_[machine.index()];
   until = std::max(until, now_ + length);
+  SteadyNs& of_peers = cut_off_until_[machine.index()];
+  if (of_peers_too) of_peers = std::max(of_peers, now_ + length);
   machine.log().set_connected(false);
   at(until, [this, &machine, until] {
-    if (cut_off_until_[machine.index()] <= until) machine.log().set_connected(true);
+    if (kafka_cut_until_[machine.index()] <= until) machine.log().set_connected(true);
   });
 }
 

@@ -73,6 +73,7 @@ class World {
   std::vector<Journal> journals_of(const std::vector<NodeName>& names) const;
 
   std::string topic_of(const NodeName& node) const { return "refrain." + cluster_ + ".journal." + node; }
+  std::string members_topic() const { return "refrain." + cluster_ + ".members"; }
   /// What a restored cluster had at its birth, of journals that nobody reads any more.
   const store::AppliedTable& before() const { return ghost_.before(); }
 
@@ -93,6 +94,8 @@ class World {
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
   bool may_be_void(const Version& version) const;
+  /// It has said so, and is the same still.
+  bool is_fenced(const Machine& machine) const;
   /// It was told to end, or lost its disk: what it wrote may count no further than the members have it.
   bool may_end(Incarnation incarnation) const { return endings_.contains(incarnation); }
   /// Somebody has acted as if the commit had never been: in the end it must be void.
@@ -133,7 +136,7 @@ class World {
   void act_on_kafka(Machine& machine, const Action& action);
   void act_on_topic(Machine& machine, const Action& action);
   void act_on_machine(Machine& machine, const Action& action);
-  void cut_off(Machine& machine, Nanoseconds length);
+  void cut_off(Machine& machine, Nanoseconds length, bool of_peers_too);
 
   // ---- members that come and go (world_members.cc)
   Incarnation incarnation_of(std::size_t index) const;
@@ -166,7 +169,8 @@ class World {
   std::unique_ptr<Dice> fault_dice_;
   std::vector<std::unique_ptr<SimPeers>> peers_;
   std::vector<std::unique_ptr<Machine>> machines_;
-  std::vector<SteadyNs> cut_off_until_;
+  std::vector<SteadyNs> cut_off_until_;    // of its peers,
+  std::vector<SteadyNs> kafka_cut_until_;  // and of Kafka
   std::vector<SteadyNs> full_until_;
   std::vector<SteadyNs> deaf_until_;
   std::vector<SteadyNs> clock_wrong_until_;

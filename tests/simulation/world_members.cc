@@ -52,6 +52,14 @@ void World::act_on_members(Machine& machine, const Action& action) {
       may_lose(victim);
       return order(machine, Kind::kEvict, victim.name());
     }
+    case Act::kMembersLost:
+      return broker_->delete_topic(members_topic());
+    case Act::kMembersCut: {
+      auto entries = broker_->records(members_topic());
+      auto lost = std::min(entries.size(), static_cast<std::size_t>(action.amount));
+      if (lost > 0) broker_->truncate_back(members_topic(), entries[entries.size() - lost].offset);
+      return;
+    }
     case Act::kBackUp:
       return back_up(machine);
     case Act::kAllLost:
@@ -135,6 +143,12 @@ bool World::synced_since(const Machine& machine, const Journal& member, Seq sync
   return !fresh && synced > first->second;
 }
 
+bool World::is_fenced(const Machine& machine) const {
+  auto report = reports_.find(machine.index());
+  return report != reports_.end() && is_in(report->second, "fenced") &&
+         report->second.incarnation == incarnation_of(machine.index());
+}
+
 void World::must_be_void(const CommitId& commit, const std::string& who) {
   hit("carried out again after a loss");
   history_.must_be_void.emplace(commit, who);
@@ -197,6 +211,9 @@ void World::settle_what_was_taken_for_void(const std::map<Journal, Seq>& ends) {
   for (const auto& [commit, who] : history_.must_be_void) {
     if (!lost({commit.node, commit.incarnation}, commit.seq))
       wrong(fmt::format("{} {}, which is not lost", who, format_commit_id(commit)));
+  }
+  for (const auto& [commit, what] : history_.not_read) {
+    if (!lost({commit.node, commit.incarnation}, commit.seq)) wrong(what);
   }
   for (const EarlyGo& go : history_.early_gos) {
     if (!lost(go.journal, go.had.next())) wrong(go.what);

@@ -72,6 +72,7 @@ void World::forget_what_is_lost(Incarnation founder) {
   history_.holders.clear();
   history_.early_gos.clear();
   history_.must_be_void.clear();
+  history_.not_read.clear();
   ghost_.begin_again(kept, founder);
   requests_.begin_again();
   reports_.clear();
