@@ -144,6 +144,7 @@ class World {
   void act_on_members(Machine& machine, const Action& action);
   void order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name);
   void lose_disk(Machine& machine, const Action& action);
+  void lose_members_log(const Action& action);
 
   // ---- all is lost, and begins anew with a backup (world_restore.cc)
   void back_up(const Machine& preferred);
