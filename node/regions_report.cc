@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/planted.h"
 #include "base/text.h"
 #include "node/regions.h"
 #include "store/outbox.h"
@@ -127,7 +126,6 @@ std::optional<Error> Regions::refusal(const Moment&) const {
 std::optional<Error> Regions::reads_refusal() const {
   switch (membership_->standing().mode) {
     case Mode::kFenced:
-      if (REFRAIN_PLANTED(half_snapshot_read)) return std::nullopt;
       if (ledger_.books().applied.empty() || joining_.half()) return refusal({});
       return std::nullopt;  // a member's rows, old as they may be
     case Mode::kActive:

@@ -107,9 +107,8 @@ void RequestDesk::look_at_regions(const Moment& now) {
   for (const auto& [node, hlc] : regions_.applied) {
     if (node == parts_.config.node.name) continue;
     // Whose incarnation is over says nothing more, either.
-    bool over = regions_.over.contains(node) && !REFRAIN_PLANTED(lease_of_the_evicted_lasts);
-    peers[node] = {hlc, regions_.silent_or_parked.contains(node) || over,
-                   parts_.replicator.address_of(node).value_or("")};
+    bool silent = regions_.silent_or_parked.contains(node) || regions_.over.contains(node);
+    peers[node] = {hlc, silent, parts_.replicator.address_of(node).value_or("")};
   }
   Incarnation incarnation = parts_.ledger.identity().incarnation;
   if (peers_.size() == peers.size() && others_->incarnation == incarnation &&

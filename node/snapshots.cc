@@ -2,7 +2,6 @@
 // Node's snapshots: one cut of an active member, streamed while writes go on; and backups.
 #include <atomic>
 
-#include "base/planted.h"
 #include "node/assembly.h"
 #include "node/cut.h"
 #include "store/backup.h"
@@ -34,8 +33,7 @@ class Node::CutSource final : public SnapshotSource {
     }
     // What the cut has of this node must be readable in its journal too, or the joiner could have what nobody
     // else gets.
-    bool published = node_.published_.load() >= cut_->writer->newest_own().value;
-    if (!published && !REFRAIN_PLANTED(snapshot_before_published)) return State::kWait;
+    if (node_.published_.load() < cut_->writer->newest_own().value) return State::kWait;
     finished_ = true;
     block = cut_->writer->finish();
     return State::kBlock;

@@ -110,7 +110,7 @@ bool Membership::silent_long_enough(Incarnation current, const Facts& facts) {
     detail_ = "looks for an active member that says when its name's earlier incarnation was last heard";
     return false;
   }
-  if (*silence >= config_.silence || REFRAIN_PLANTED(name_taken_while_heard)) return true;
+  if (*silence >= config_.silence) return true;
   detail_ = fmt::format(
       "'{}' was heard {:.1f} s ago as another incarnation; it can be replaced after {} s of silence",
       identity_.self.node, static_cast<double>(silence->count()) / 1000, config_.silence.count() / 1000);

@@ -54,8 +54,6 @@ void Membership::compose(MembersEntry entry, const Facts& facts) {
   if (!count(table_, logged)) return;
   own_ = OwnEntry{std::move(logged), false, false};
   wants_.reset();
-  if (entry.kind == EntryKind::kLast && REFRAIN_PLANTED(word_sent_unsynced))
-    topic_.send({own_->logged.bytes}, facts.steady);
 }
 
 void Membership::give_rows(MembershipStep& out) {

@@ -121,7 +121,6 @@ bool in_snapshot(Family family, std::string_view key, const NodeName& source) {
   if (family == Family::kOutbox || family == Family::kAside) return false;
   if (family != Family::kDefault) return true;
   if (key == "cursor/" + source) return false;
-  if (key.starts_with("cursor/") && REFRAIN_PLANTED(snapshot_without_cursors)) return false;
   static constexpr std::array<std::string_view, 4> kPrefixes = {"applied/", "cursor/", "tick/", "members/"};
   return key == "floor" || key == "hlc" || std::any_of(kPrefixes.begin(), kPrefixes.end(), [&](auto prefix) {
            return key.starts_with(prefix);
