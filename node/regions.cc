@@ -403,7 +403,6 @@ void Regions::expect_journals() {
 /// and how much of that counts is known with its end.
 std::vector<Journal> Regions::awaited_ends() const {
   std::vector<Journal> awaited;
-  if (REFRAIN_PLANTED(ended_journal_not_awaited)) return awaited;
   const store::AppliedTable& applied = ledger_.books().applied;
   for (const Journal& ended : membership_->table().ended()) {
     auto end = membership_->table().end(ended.incarnation);
@@ -416,7 +415,7 @@ std::vector<Journal> Regions::awaited_ends() const {
 
 /// Whoever was joining when this node stopped may be a member by now.
 std::vector<Journal> Regions::awaited_joiners() const {
-  if (membership_->read_since_start() || REFRAIN_PLANTED(joiner_not_awaited)) return {};
+  if (membership_->read_since_start()) return {};
   return membership_->table().joining();
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/planted.h"
 #include "replication/membership.h"
 
 namespace refrain::replication {
@@ -136,7 +135,7 @@ bool Membership::an_active_member_agrees(std::optional<Incarnation> concerned, c
         answer->waits_for_agreement &&
         (answer->waits_for.empty() || std::any_of(answer->waits_for.begin(), answer->waits_for.end(),
                                                   [&](Incarnation one) { return one != concerned; }));
-    if (answer->active && (!waits || REFRAIN_PLANTED(joiner_writes_into_half_a_log)) && same) return true;
+    if (answer->active && !waits && same) return true;
   }
   return false;
 }

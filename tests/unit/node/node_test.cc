@@ -173,6 +173,26 @@ TEST(Desk, AClaimOfANodeThatWasEvictedIsOverTenSecondsAfterItsLease) {
   EXPECT_EQ(cluster.begun("eu", call), "go");
 }
 
+TEST(Desk, AfterAStartAGoWaitsForTheJournalOfWhoWasEvictedMeanwhileAndThenNamesIt) {
+  SmallCluster cluster({"eu", "us", "ap"});
+  cluster.start();
+  cluster["us"].crash();
+  cluster["ap"].crash();
+  cluster.broker().inject("refrain.small.journal.ap", "what lies behind this cannot be read");
+  auto evict = cluster.ask<MemberChange>([&](Done<MemberChange> answer) {
+    cluster["eu"].node().change_member(order_of(MemberOrder::Kind::kEvict, "ap"), std::move(answer));
+  });
+  ASSERT_TRUE(evict && evict->done);
+  ASSERT_TRUE(cluster["us"].start());
+  cluster.run(Milliseconds{8'000});
+  EXPECT_EQ(cluster.begun("us", SmallCluster::begin_call("r1")), "catching_up");
+  cluster.run(Milliseconds{4'000});
+  auto answer = cluster.begin("us", SmallCluster::begin_call("r1"));
+  ASSERT_TRUE(cluster.until([&] { return answer->has_value(); }));
+  ASSERT_TRUE(**answer && (**answer)->go);
+  EXPECT_EQ((**answer)->go->behind, std::vector<NodeName>{"ap"});
+}
+
 TEST(Rejoining, WhoFoundedFoundsNoOtherClusterWhereKafkaIsEmptyMeanwhile) {
   SmallCluster cluster({"eu", "us"});
   cluster.start();
