@@ -496,8 +496,7 @@ bool Regions::covers(const Vector& session) const {
   for (const auto& [node, hlc] : session) {
     auto current = table.current(node);
     // Only a member gets what there still is of it.
-    bool gets_it = active() || REFRAIN_PLANTED(fenced_covers_all);
-    if (gets_it && current && table.is(*current, MemberState::kOver)) continue;
+    if (active() && current && table.is(*current, MemberState::kOver)) continue;
     auto found = have.find(node);
     if (found == have.end() || found->second < hlc) return false;
   }

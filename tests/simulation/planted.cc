@@ -62,7 +62,6 @@ const std::vector<PlantedBug>& planted_bugs() {
       {"active_without_words", "a joiner says no words about ended journals", true},
       {"stable_while_incomplete", "S moves on while an ended journal is not complete", true},
       {"void_applied", "what lies beyond the end of an ended journal is applied", true},
-      {"fenced_covers_all", "a node that is over says that it covers what it never gets", true},
       {"digest_counts_losers", "a version that loses is in the digest"},
       {"restored_clock_from_wall", "a restored cluster's clock is not above what was restored", true},
       {"restore_forgets_requests", "a restored cluster has no requests", true},
