@@ -298,6 +298,7 @@ void Regions::start_over(const replication::StartOver& order) {
   identity.incarnation = order.next.value != 0 ? order.next : Incarnation{world_.random->next() | 1};
   identity.next = {};
   identity.former = order.former;
+  identity.standalone = false;  // what is to come is of this cluster
   identity.rolled_back = false;
   auto done = store::begin_anew(ledger_.engine(), identity);
   if (done) done = ledger_.reload();
@@ -359,7 +360,8 @@ JournalRules Regions::rules() const {
 
 /// What follows from the members table, once for each table and mode.
 void Regions::note_members() {
-  std::pair now{membership_->table().hash(), membership_->standing().mode};
+  MembersNoted now{membership_->table().hash(), membership_->standing().mode,
+                   membership_->read_since_start()};
   if (now == members_noted_) return;
   members_noted_ = now;
   ledger_.set_format(membership_->writes_format());
@@ -367,7 +369,7 @@ void Regions::note_members() {
   orphans_.clear();
   // A joiner reads what earlier incarnations of its own name left; a member writes that topic and only checks
   // it.
-  bool joining = now.second == Mode::kJoining;
+  bool joining = now.mode == Mode::kJoining;
   const replication::MembersTable& table = membership_->table();
   for (const auto& [incarnation, member] : table.members()) {
     bool own = member.node == self_.node;
@@ -406,15 +408,41 @@ void Regions::expect_journals() {
   if (!active()) return;
   std::set<NodeName> names;
   for (const Journal& journal : membership_->table().active()) names.insert(journal.node);
+  for (const Journal& other : awaited_ends()) names.insert(other.node);
+  for (const Journal& other : awaited_joiners()) names.insert(other.node);
   catch_up_.expect(names);
+}
+
+/// Ended journals that are not whole here. Whoever was evicted may have decided what only its journal says,
+/// and how much of that counts is known with its end.
+std::vector<Journal> Regions::awaited_ends() const {
+  std::vector<Journal> awaited;
+  const store::AppliedTable& applied = ledger_.books().applied;
+  for (const Journal& ended : membership_->table().ended()) {
+    auto end = membership_->table().end(ended.incarnation);
+    auto found = applied.find(ended);
+    bool whole = end && (found == applied.end() ? Seq{} : found->second.seq) >= *end;
+    if (!whole && ended.node != self_.node) awaited.push_back(ended);
+  }
+  return awaited;
+}
+
+/// Whoever was joining when this node stopped may be a member by now.
+std::vector<Journal> Regions::awaited_joiners() const {
+  if (membership_->read_since_start()) return {};
+  return membership_->table().joining();
 }
 
 /// Once what was read is written.
 void Regions::note_caught_up() {
   if (!active()) return;
   if (journals_.own_end_seen()) catch_up_.passed(self_.node);
-  for (const NodeName& node : catch_up_.missing()) {
-    if (node == self_.node) continue;
+  auto missing = catch_up_.missing();
+  if (missing.empty()) return;
+  auto awaited = awaited_ends();
+  for (const NodeName& node : missing) {
+    bool its_end_is = std::ranges::find(awaited, node, &Journal::node) != awaited.end();
+    if (node == self_.node || its_end_is) continue;
     const replication::JournalReader* reader = journals_.reader(node);
     // At the log's end with a gap: what stands behind it was not applied.
     bool whole = reader != nullptr && !reader->parked() && reader->whole();
@@ -517,16 +545,25 @@ RegionFacts Regions::region_facts(const Moment& now) const {
   facts.catch_up_patience_over = catch_up_.patience_is_over(now.steady);
   facts.catch_up_patience_ends = catch_up_.patience_ends();
   facts.applied = applied();
-  for (const Journal& journal : membership_->table().active()) {
-    if (journal == self_) continue;
-    auto applied = facts.applied.find(journal.node);
-    WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
-    facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
+  for (const auto& [node, hlc] : facts.applied) {
+    if (node != self_.node) facts.over.insert(node);
+  }
+  auto look = [&](const Journal& journal) {
     const replication::JournalReader* reader = journals_.reader(journal.node);
     // Right after a start nobody was heard yet: that is no silence.
     bool silent = now.steady - heard_at(journal).value_or(opened_at_) > kSilentAfter;
     bool parked = reader != nullptr && reader->parked();
     if (silent || parked) facts.silent_or_parked.insert(journal.node);
+  };
+  for (const Journal& ended : awaited_ends()) look(ended);
+  for (const Journal& joiner : awaited_joiners()) look(joiner);
+  for (const Journal& journal : membership_->table().active()) {
+    if (journal == self_) continue;
+    auto applied = facts.applied.find(journal.node);
+    WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
+    facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
+    facts.over.erase(journal.node);
+    look(journal);
   }
   if (!journals_.own_can_be_read()) facts.silent_or_parked.insert(self_.node);
   return facts;

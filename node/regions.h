@@ -81,6 +81,8 @@ class Regions final : public Replicator {
   void note_members();
   void note_healed(HealedReport healed);
   void expect_journals();
+  std::vector<Journal> awaited_ends() const;
+  std::vector<Journal> awaited_joiners() const;
   void note_caught_up();
   void note_kafka(const Moment& now);
   void note_oldest_unsynced();
@@ -110,7 +112,13 @@ class Regions final : public Replicator {
   Journals journals_;
   SteadyNs opened_at_;
   CatchUp catch_up_;
-  std::optional<std::pair<Sha256, replication::Mode>> members_noted_;
+  struct MembersNoted {
+    Sha256 hash{};
+    replication::Mode mode{};
+    bool read_since_start = false;
+    bool operator==(const MembersNoted&) const = default;
+  };
+  std::optional<MembersNoted> members_noted_;
   std::set<NodeName> journals_read_;
   std::set<NodeName> orphans_;
   Progress progress_;

@@ -32,6 +32,7 @@ struct RegionFacts {
   std::map<NodeName, std::int64_t> lag_ms;  // of each active member but this one
   std::map<NodeName, Hlc> applied;          // per node, how far its journal was applied here
   std::set<NodeName> silent_or_parked;      // nothing newer will come from these for now
+  std::set<NodeName> over;                  // nor from these: no active member has the name
 };
 
 class Replicator {

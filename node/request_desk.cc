@@ -106,8 +106,9 @@ void RequestDesk::look_at_regions(const Moment& now) {
   idempotency::Peers peers;
   for (const auto& [node, hlc] : regions_.applied) {
     if (node == parts_.config.node.name) continue;
-    peers[node] = {hlc, regions_.silent_or_parked.contains(node),
-                   parts_.replicator.address_of(node).value_or("")};
+    // Whose incarnation is over says nothing more, either.
+    bool silent = regions_.silent_or_parked.contains(node) || regions_.over.contains(node);
+    peers[node] = {hlc, silent, parts_.replicator.address_of(node).value_or("")};
   }
   Incarnation incarnation = parts_.ledger.identity().incarnation;
   if (peers_.size() == peers.size() && others_->incarnation == incarnation &&

@@ -83,6 +83,10 @@ std::optional<Seq> MembersTable::end(Incarnation of) const {
     if (other.state != MemberState::kActive) continue;
     auto said = word(of, incarnation);
     if (!said) return std::nullopt;
+    if (REFRAIN_PLANTED(end_is_smallest_word)) {
+      end = std::min(end.value_or(*said), *said);
+      continue;
+    }
     end = std::max(end.value_or(Seq{0}), *said);
   }
   return end;

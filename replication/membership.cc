@@ -211,7 +211,7 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
   newest_in_log_ = log_n_ == 0 ? store::AgreedEntry{} : store::AgreedEntry{log_n_, counted.back().taken};
   // Whoever was away, or looked too seldom, sees only so that the log was lost and written again.
   bool again = agreed_.taken != 0 && agreed_.n <= log_n_ && counted[agreed_.n - 1].taken != agreed_.taken;
-  if (again && !lost_ && !REFRAIN_PLANTED(members_log_written_again_unseen)) {
+  if (again && !lost_) {
     REFRAIN_BRANCH(members_log_written_again);
     found_lost_ = "its entries had been written again";
     lost_ = true;
@@ -265,6 +265,7 @@ std::optional<Seq> Membership::limit(Incarnation of) const {
   if (ended->active_n == 0) return Seq{0};
   bool active = table_.is(identity_.self.incarnation, MemberState::kActive);
   if (active && REFRAIN_PLANTED(word_exceeded)) return std::nullopt;
+  if (active && table_.end(of) && REFRAIN_PLANTED(void_applied)) return std::nullopt;
   std::optional<Seq> limit = active ? table_.word(of, identity_.self.incarnation) : table_.end(of);
   // A word under way may count at any moment: it binds from the moment it is durable.
   if (own_) {

@@ -189,6 +189,9 @@ class Membership {
   /// sent yet, or by the end. What lies beyond is passed over. none = no limit yet, or not over.
   std::optional<Seq> limit(Incarnation of) const;
 
+  /// The table is as the members log was at some moment since this start, or newer.
+  bool read_since_start() const { return read_once_ && fresh_.empty(); }
+
   const MembersTable& table() const { return table_; }
   const std::vector<LoggedEntry>& entries() const { return entries_; }
   const Standing& standing() const { return standing_; }

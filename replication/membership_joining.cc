@@ -41,14 +41,17 @@ MembersEntry Membership::draft(EntryKind kind) const {
 // ---- found
 
 std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
-  if (!config_.found) {
-    detail_ = "no cluster of this name has been founded; one node must be started with --found";
+  // Whoever starts over is no founder, whatever it was started with.
+  if (identity_.cluster && !identity_.born_alone) {
+    REFRAIN_BRANCH(started_over_where_the_log_is_empty);
+    detail_ = fmt::format(
+        "the members log is empty, and this directory was a member's of cluster {:08x}: it waits until "
+        "another node writes that log again",
+        identity_.cluster->value);
     return std::nullopt;
   }
-  if (!identity_.former.empty()) {
-    // A lost Kafka is as empty as a new one. Whoever started over has been in a cluster: its members write
-    // the log again.
-    detail_ = "its cluster was founded long ago: waits until a member writes the lost members log again";
+  if (!config_.found) {
+    detail_ = "no cluster of this name has been founded; one node must be started with --found";
     return std::nullopt;
   }
   if (!nothing_was_ever_written(facts)) {
@@ -187,6 +190,7 @@ std::optional<MembersEntry> Membership::wants_active(const Facts& facts, Members
   }
   MembersEntry entry = draft(EntryKind::kActive);
   for (const Journal& ended : table_.ended()) {
+    if (REFRAIN_PLANTED(active_without_words)) break;
     entry.words.push_back({ended.incarnation, applied_seq(facts.applied, ended)});
   }
   return entry;

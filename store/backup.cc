@@ -4,16 +4,12 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <array>
 #include <filesystem>
 #include <sstream>
 
 #include "store/data_dir.h"
-#include "store/draft.h"
 #include "store/files.h"
-#include "store/outbox.h"
-#include "store/remove_rows.h"
+#include "store/refound.h"
 #include "store/rocks_engine.h"
 
 namespace refrain::store {
@@ -147,63 +143,14 @@ Result<void> copy_files(const std::string& from, const std::string& to) {
   return sync_directory_of(to + "/.");
 }
 
-/// What belongs to the cluster that is gone: who was in it, how far its journals were read, what was to be
-/// published.
-bool is_the_old_clusters(Family family, std::string_view key) {
-  if (family == Family::kOutbox) return true;
-  if (family != Family::kDefault) return false;
-  static constexpr std::array<std::string_view, 5> kPrefixes = {"applied/", "cursor/", "tick/", "members/",
-                                                                "word/"};
-  return key == "published" || key == "synced" || key == "outbox" || key == "unproven" ||
-         key == "members_agreed" || key == "own_entry" ||
-         std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                     [&](auto prefix) { return key.starts_with(prefix); });
-}
-
-Result<void> forget_the_old_cluster(Engine& engine) {
-  for (Family family : {Family::kDefault, Family::kOutbox}) {
-    auto removed =
-        remove_rows(engine, family, [family](auto key) { return is_the_old_clusters(family, key); });
-    if (!removed) return removed;
-  }
-  return {};
-}
-
-/// The identity of a directory that was made without brokers: it may found a cluster, and does with its rows.
-Result<void> give_new_identity(Engine& engine, const RestoreOptions& options, Identity identity,
-                               const AppliedTable& applied) {
-  auto hlc = Meta::hlc(engine);
-  if (!hlc) return hlc.error();
-  for (const auto& [journal, reached] : applied) *hlc = std::max(*hlc, reached.hlc);
-  identity.cluster = options.cluster;
-  identity.incarnation = options.incarnation;
-  identity.standalone = true;
-  identity.rolled_back = false;
-  identity.former.clear();
-  identity.next = {};
-  Draft draft(engine);
-  Meta::set_identity(draft, identity);
-  Meta::set_hlc(draft, *hlc);
-  return engine.write(draft.take(), Durability::kSynced);
-}
-
 Result<void> make_new(const std::string& db, const RestoreOptions& options, Restored& restored) {
   auto engine = RocksEngine::open(db, {});
   if (!engine) return engine.error();
-  auto identity = Meta::identity(**engine);
-  if (!identity) return identity.error();
-  if (!*identity) return corrupt("The backup has no identity: it is no node's store.");
-  if ((*identity)->installing)
-    return conflict("conflict", "The backup was taken of a node that was joining: it has half a snapshot.");
-  auto applied = Meta::applied(**engine);
-  if (!applied) return applied.error();
-  auto aside = Outbox::count_aside(**engine);
-  if (!aside) return aside.error();
-  restored.old_cluster = (*identity)->cluster;
-  restored.void_commits = *aside;
-  if (auto done = forget_the_old_cluster(**engine); !done) return done;
-  if (auto done = give_new_identity(**engine, options, **identity, *applied); !done) return done;
-  restored.applied = std::move(*applied);
+  auto done = refound(**engine, options.cluster, options.incarnation);
+  if (!done) return done.error();
+  restored.old_cluster = done->old_cluster;
+  restored.applied = std::move(done->applied);
+  restored.void_commits = done->void_commits;
   return {};
 }
 

@@ -193,6 +193,7 @@ Result<void> Digest::count(Draft& draft) {
     std::optional<Counted> old = before ? count_row(key, *before) : Counted{};
     std::optional<Counted> fresh = after ? count_row(key, *after) : Counted{};
     if (!old || !fresh) return unreadable(key);
+    if (old->hash == fresh->hash && REFRAIN_PLANTED(digest_counts_losers)) old->hash.reset();
     if (old->hash == fresh->hash) return {};  // a loser arrived: only the context changed
     if (!fresh->hash && REFRAIN_PLANTED(digest_misses_delete)) return {};
     if (REFRAIN_PLANTED(digest_keeps_overwritten)) old->hash.reset();

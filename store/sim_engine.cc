@@ -149,6 +149,16 @@ void SimDisk::wipe() {
   state_->end_life();
 }
 
+SimDisk SimDisk::copy() const {
+  std::lock_guard lock(state_->mutex);
+  SimDisk copy;
+  for (std::size_t i = 0; i < kFamilies; ++i) {
+    for (const auto& [key, value] : state_->copy(static_cast<Family>(i)))
+      copy.state_->set(static_cast<Family>(i), key, value);
+  }
+  return copy;
+}
+
 void SimDisk::fail_next(SimFault fault) {
   std::lock_guard lock(state_->mutex);
   state_->next_fault = fault;

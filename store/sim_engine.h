@@ -45,6 +45,8 @@ class SimDisk {
   void crash();
   void power_cut(std::size_t keep);
   void wipe();  // a new disk
+  /// Another disk with what this one has, written or synced.
+  SimDisk copy() const;
   void fail_next(SimFault fault);
   void set_disk_full(bool full);
   void set_disk_used(unsigned percent);  // as stats() gives it; writes go on

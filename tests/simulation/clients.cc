@@ -101,7 +101,7 @@ void Clients::write(Client& client, Machine& machine) {
   call.ack.timeout = Milliseconds{client.dice.between(50, 2'000)};
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kLog;
   if (client.dice.chance(0.1)) call.ack.kind = node::Ack::Kind::kAll;
-  if (!client.dice.chance(0.1) || world_.plan().changes) return send(client, machine, std::move(call));
+  if (!client.dice.chance(0.1)) return send(client, machine, std::move(call));
   std::string key = unique(client);
   call.idempotency_key = node::IdempotencyKey{key, sha256(key)};
   send(client, machine, call);
@@ -134,9 +134,16 @@ void Clients::check_keyed(Machine& machine, const std::string& key, const node::
   world_.hit(answer.replayed ? "keyed write: replayed" : "keyed write: done");
   if (answer.replayed) return;
   auto [first, fresh] = world_.history().keyed.try_emplace({machine.name(), key}, answer.commit);
-  if (!fresh && first->second != answer.commit)
+  if (fresh || first->second == answer.commit) return;
+  if (first->second.incarnation != answer.commit.incarnation) {
+    // Another incarnation of it carries out what was lost with the one before, whose answer may come later.
+    bool late = answer.commit.incarnation != world_.ghost().node(machine.index()).incarnation;
+    world_.must_be_void(late ? answer.commit : first->second, machine.name() + " carried out again");
+    if (!late) first->second = answer.commit;
+  } else {
     world_.wrong(fmt::format("{} carried out the write of key {} twice: {} and {}", machine.name(), key,
                              format_commit_id(first->second), format_commit_id(answer.commit)));
+  }
 }
 
 void Clients::told(Client& client, Machine& machine, const std::vector<node::Write>& writes,
@@ -151,6 +158,7 @@ void Clients::told(Client& client, Machine& machine, const std::vector<node::Wri
                            answer->state));
   world_.hit("commit: " + answer->state);
   world_.check_durable(answer->commit, answer->applied_by, machine.name() + " acknowledged, applied by");
+  world_.history().holders.push_back({answer->commit, world_.journals_of(answer->applied_by)});
   if (!answer->replayed)
     world_.check_durable(answer->commit, {machine.name()}, machine.name() + " acknowledged");
   if (!answer->replayed) check_conditions(machine, writes, answer->commit);
@@ -252,7 +260,16 @@ void Clients::check_read(Client& client, Machine& machine, const std::string& ke
   world_.trace(fmt::format("{} reads {}: {}", machine.name(), key, got ? format_version(*got) : "nothing"));
   std::string row = row_of(kNs, key);
   if (got) client.seen[row] = std::max(client.seen[row], *got);
-  if (!before || world_.may_be_void(*before)) return;
+  if (!before) return;
+  if (world_.may_be_void(*before)) {
+    // "Only a member gets what there still is of it": who is over may not say that it covers that.
+    if (got && *got < *before && world_.is_fenced(machine))
+      world_.history().not_read.emplace(
+          *world_.ghost().minted(*before),
+          fmt::format("{}, which is over, gave an older version of {} than this client had seen",
+                      machine.name(), key));
+    return;
+  }
   if (got && *got < *before)
     world_.wrong(fmt::format("{} gave {} of {}, older than {}, which this client had seen", machine.name(),
                              format_version(*got), key, format_version(*before)));

@@ -53,6 +53,8 @@ void Ghost::take_in_new(std::size_t index, const store::View& view) {
   auto applied = store::Meta::applied(view);
   if (!identity || !applied || !*identity) return;  // dead, or not born yet
   GhostNode& node = nodes_[index];
+  if (!applied->empty() || (*identity)->incarnation == founder_)
+    applied->insert(before_.begin(), before_.end());
   node.incarnation = (*identity)->incarnation;
   if (*applied == node.applied) return;
   if (!covered(node.applied, *applied)) take_back(node, *applied);
@@ -110,7 +112,9 @@ void Ghost::write_down(const GhostNode& node, const Journal& own, Seq seq, const
   }
   const store::Commit& commit = decoded->commit;
   auto [minted, fresh] = minted_.emplace(commit.version(), id);
-  if (!fresh)
+  bool lost = !fresh && !commits_.contains(minted->second);  // with a cluster that was restored from before
+  if (lost) minted->second = id;
+  if (!fresh && !lost)
     wrongs_.push_back(fmt::format("version {} was minted twice: by {} and {}",
                                   format_version(commit.version()), format_commit_id(minted->second),
                                   format_commit_id(id)));
@@ -130,11 +134,25 @@ void Ghost::check_hlc(const Journal& own, Seq seq, Hlc hlc) {
   if (seq.value != hlcs.size() + 1) return;  // made again, after a power cut took the one before
   if (!hlcs.empty() && hlc <= hlcs.back())
     wrongs_.push_back(fmt::format("commit {} is not newer than the one before it", format_commit_id(id)));
+  if (hlc <= newest_before_ && !before_.contains(own))
+    wrongs_.push_back(fmt::format("commit {} is not above what was restored", format_commit_id(id)));
   if (hlc <= promised_stable_ && !doubted_.contains(own.incarnation))
     wrongs_.push_back(
         fmt::format("commit {} came to be at or below what was said to be stable", format_commit_id(id)));
   hlcs.push_back(hlc);
   newest_[own.node] = hlc;
+}
+
+void Ghost::begin_again(const store::AppliedTable& before, Incarnation founder) {
+  founder_ = founder;
+  for (GhostNode& node : nodes_) node = {};
+  std::erase_if(commits_, [&](const auto& entry) {
+    const CommitId& id = entry.first;
+    return id.seq > seq_of(before, {id.node, id.incarnation});
+  });
+  before_ = before;
+  for (const auto& [journal, applied] : before) newest_before_ = std::max(newest_before_, applied.hlc);
+  promised_stable_ = {};
 }
 
 void Ghost::forget_beyond(const Journal& journal, Seq end) {

@@ -81,6 +81,10 @@ class Ghost {
   void lose(std::size_t node) { nodes_[node] = {}; }
   /// Commits of the journal beyond `end` count nowhere: as if they had never been.
   void forget_beyond(const Journal& journal, Seq end);
+  /// All nodes are gone. The founder of a new cluster, and whoever has anything from here on, begins with
+  /// these commits, of journals that nobody reads any more. All others are as if they had never been.
+  void begin_again(const store::AppliedTable& before, Incarnation founder);
+  const store::AppliedTable& before() const { return before_; }
   /// The incarnation may be over without knowing it: its versions need not be above what is stable.
   void doubt(Incarnation incarnation) { doubted_.insert(incarnation); }
   std::optional<CommitId> minted(const Version& version) const {
@@ -124,6 +128,9 @@ class Ghost {
   std::map<Journal, std::vector<Hlc>> hlcs_;     // by seq - 1, in the order in which they were made
   std::map<NodeName, Hlc> newest_;
   Hlc promised_stable_;
+  store::AppliedTable before_;
+  Incarnation founder_;
+  Hlc newest_before_;
   std::set<Incarnation> doubted_;
   std::vector<std::string> wrongs_;
 };

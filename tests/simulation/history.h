@@ -38,6 +38,21 @@ struct RefusedRun {
   store::GoId go;
 };
 
+/// An acknowledged commit, and who was said to have it.
+struct ToldHolders {
+  CommitId commit;
+  std::vector<Journal> holders;
+};
+
+/// A go that was given before something that its node was to read first, of a journal that was over or about
+/// to be. Wrong where that did not become void.
+struct EarlyGo {
+  std::string what;
+  Journal journal;
+  Seq had;
+  Seq asked;  // the journal's end at the node's start
+};
+
 struct History {
   std::vector<ToldCommit> commits;
   std::map<std::pair<NodeName, std::string>, CommitId> keyed;  // by node and Idempotency-Key
@@ -45,6 +60,11 @@ struct History {
   std::map<std::string, Sha256> requests;  // every id that was begun, with the payload it should have
   std::map<std::string, int> sends;        // by body: how often that completion was sent
   std::vector<RefusedRun> refused;
+  std::vector<CommitId> decided;  // acknowledged decisions about requests
+  std::vector<ToldHolders> holders;
+  std::vector<EarlyGo> early_gos;
+  std::map<CommitId, std::string> not_read;      // by a node that was over and never gets it
+  std::map<CommitId, std::string> must_be_void;  // and who acted on that
 };
 
 }  // namespace refrain::simulation

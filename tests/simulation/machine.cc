@@ -30,6 +30,18 @@ Result<std::unique_ptr<store::Engine>> Machine::open_engine() {
   return std::make_unique<WatchedEngine>(std::move(*opened), watcher);
 }
 
+std::optional<store::SimDisk> Machine::copy_store() {
+  bool is_read = up() && node_->get("any", "any").has_value();
+  return is_read ? std::optional(disk_.copy()) : std::nullopt;
+}
+
+void Machine::begin_again(store::SimDisk disk, node::Config config, bool founder) {
+  lose_disk();
+  disk_ = std::move(disk);
+  config_ = std::move(config);
+  founder_ = founder;
+}
+
 Result<void> Machine::start() {
   ++life_;
   node::World world;
@@ -66,6 +78,7 @@ void Machine::lose_disk() {
   disk_.crash();
   end();
   disk_.wipe();
+  founder_ = false;
 }
 
 void Machine::set_disk_full(bool full) {

@@ -40,10 +40,14 @@ class Machine {
 
   /// From the next start on; only while it is down.
   void set_config(node::Config config) { config_ = std::move(config); }
-  const node::Config& config() const { return config_; }
 
-  /// Ends the process, and with it all that was on its disk.
+  /// Ends the process, and with it all that was on its disk. Nobody founds with the new one.
   void lose_disk();
+
+  /// A copy of its store as it is now; nullopt when that cannot be read.
+  std::optional<store::SimDisk> copy_store();
+  /// Another disk in the place of its own, and another configuration: the next start is of that.
+  void begin_again(store::SimDisk disk, node::Config config, bool founder);
 
   bool up() const { return node_ != nullptr; }
   node::Node& node() { return *node_; }
@@ -61,6 +65,7 @@ class Machine {
   replication::MemoryLog& log() { return *log_; }
   const NodeName& name() const { return config_.node.name; }
   std::size_t index() const { return index_; }
+  const node::Config& config() const { return config_; }
 
   /// Steps the process and plans its next step.
   void step();
@@ -87,7 +92,7 @@ class Machine {
 
   const std::size_t index_;
   node::Config config_;
-  const bool founder_;
+  bool founder_;
   Dice dice_;
   Ties ties_;
   SimClock clock_;

@@ -37,7 +37,7 @@ int run_one(const Options& options) {
     fmt::print(stderr, "{}\n", cut.error().detail);
     return 2;
   }
-  Plan whole = draw_plan(options.seed, planted_among_members());
+  Plan whole = draw_plan(options.seed, options.many.members || planted_among_members());
   for (std::size_t place : cut->actions.value_or(std::vector<std::size_t>{})) {
     if (place < whole.actions.size()) continue;
     fmt::print(stderr, "there is no action {}: this world has {}\n", place, whole.actions.size());
@@ -162,6 +162,7 @@ int main(int argc, char** argv) {
   app.add_flag("--every-branch", options.every_branch, "fail when a rare branch or a fault was never reached")
       ->needs(seeds);
   app.add_flag("--twice", many.always_twice, "run each world twice and compare the traces");
+  app.add_flag("--members", many.members, "members come and go in every world");
   app.add_flag("--trace", options.trace, "print every event of the world to stderr");
   app.add_flag("--list-bugs", options.list_bugs, "the planted bugs");
   auto* mutants =

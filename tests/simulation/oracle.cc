@@ -52,6 +52,18 @@ void acknowledged_commits_are_everywhere(World& world) {
   }
 }
 
+void acknowledged_decisions_are_everywhere(World& world) {
+  for (const CommitId& commit : world.history().decided) {
+    on_each(world, [&](Machine& machine) {
+      const auto& applied = world.ghost().node(machine.index()).applied;
+      auto found = applied.find({commit.node, commit.incarnation});
+      if (found == applied.end() || found->second.seq < commit.seq)
+        world.wrong(
+            fmt::format("{} was acknowledged and {} lacks it", format_commit_id(commit), machine.name()));
+    });
+  }
+}
+
 void replicas_hold_the_same_rows(World& world) {
   world.forgetting().check_all();
 }
@@ -185,6 +197,7 @@ struct Oracle {
 };
 constexpr Oracle kOracles[] = {
     {"acknowledged", acknowledged_commits_are_everywhere},
+    {"acknowledged decisions", acknowledged_decisions_are_everywhere},
     {"same rows", replicas_hold_the_same_rows},
     {"digest", digests_and_counts_fit_their_rows},
     {"largest version", the_largest_version_is_read_everywhere},

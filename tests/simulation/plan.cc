@@ -29,7 +29,7 @@ constexpr ActKind kActKinds[] = {
     {Act::kPowerCut, "power cut", 0.4, 5'000, 4'000, 0, 20},
     {Act::kPause, "pause", 0.3, 4'000, 2'000, 0, 0},
     {Act::kKafkaAway, "Kafka away", 0.4, 8'000, 6'000, 0, 0},
-    {Act::kCutOff, "cut off", 0.4, 4'000, 6'000, 0, 0},
+    {Act::kCutOff, "cut off", 0.4, 4'000, 6'000, 0, 1},
     {Act::kDeaf, "deaf", 0.3, 5'000, 4'000, 0, 0},
     {Act::kSkew, "skew", 0.3, 5'000, 0, -1'500, 1'500},
     {Act::kSkew, "far skew", 0.1, 8'000, 0, -12'000, 12'000},
@@ -51,11 +51,18 @@ constexpr ActKind kActKinds[] = {
 };
 
 constexpr ActKind kMemberKinds[] = {
-    {Act::kArrive, "arrive", 1, 0, 0, 0, 0},       {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
-    {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},   {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
+    {Act::kArrive, "arrive", 1, 0, 0, 0, 0},
+    {Act::kLoseDisk, "lose disk", 0.5, 5'000, 3'000, 0, 0},
+    {Act::kEvict, "evict", 0.5, 4'000, 0, 0, 3},
+    {Act::kLeave, "leave", 0.4, 5'000, 0, 0, 0},
     {Act::kRejoin, "rejoin", 0.4, 5'000, 0, 0, 0},
+    {Act::kMembersLost, "members log lost", 0.15, 6'000, 0, 0, 0},
+    {Act::kMembersCut, "members log cut", 0.2, 5'000, 0, 1, 3},
+    {Act::kBackUp, "back up", 0, 0, 0, 0, 0},
+    {Act::kAllLost, "all lost", 0, 0, 0, 0, 0},
 };
-constexpr double kChanges = 0.08;  // of the worlds
+constexpr double kChanges = 0.08;   // of the worlds
+constexpr double kRestored = 0.15;  // of those
 constexpr ActKind kFormatKinds[] = {
     {Act::kUpgrade, "upgrade", 1, 0, 2'000, 0, 0},
     {Act::kGoBack, "go back", 0.6, 3'000, 2'000, 0, 0},
@@ -98,12 +105,33 @@ void draw_one_fault(const Dice& root, Plan& plan) {
   plan.log_faults.*fault.rate = fault.largest;
 }
 
+/// Whose disk will be lost, or who will be evicted, is often away from Kafka by then: what it wrote since is
+/// lost with it. And a third one may just be down, and learn of it when it starts.
+void around_an_end(Dice dice, Plan& plan) {
+  std::vector<Action> cuts;
+  for (const Action& action : plan.actions) {
+    if (action.act != Act::kLoseDisk && action.act != Act::kEvict) continue;
+    Milliseconds before{dice.between(50, 1'500)};
+    bool cut = dice.chance(0.5) && action.at > before;
+    int victim = action.act == Act::kLoseDisk ? action.node : evicted_by(action, plan.nodes);
+    if (cut)
+      cuts.push_back(
+          {action.at - before, Act::kCutOff, victim, before + Milliseconds{500}, dice.between(0, 1)});
+    int third = (action.node + 1 + static_cast<int>(dice.below(2))) % plan.nodes;
+    bool down = dice.chance(0.6) && action.act == Act::kEvict && third != victim && third != action.node;
+    Milliseconds earlier{dice.between(1, 400)};
+    if (down && action.at > earlier)
+      cuts.push_back(
+          {action.at - earlier, Act::kCrash, third, earlier + Milliseconds{dice.between(1, 800)}, 0});
+  }
+  plan.actions.insert(plan.actions.end(), cuts.begin(), cuts.end());
+}
+
 /// Members come and go, whatever else happens.
 void draw_changes(const Dice& root, bool always, Plan& plan) {
   Dice dice = root.stream("members");
   plan.changes = dice.chance(kChanges) || always;
   if (!plan.changes) return;
-  plan.requests = false;
   plan.disturbed = plan.disturbed + Milliseconds{3'000};
   if (plan.nodes > 2) plan.late = static_cast<int>(dice.below(static_cast<std::uint64_t>(plan.nodes - 1)));
   for (int late = plan.nodes - plan.late; late < plan.nodes; ++late)
@@ -113,6 +141,14 @@ void draw_changes(const Dice& root, bool always, Plan& plan) {
     if (kind.act != Act::kArrive && dice.chance(kind.in_worlds))
       draw_actions(kind, root.stream(kind.name), plan);
   }
+  around_an_end(root.stream("around an end"), plan);
+  Dice lost = root.stream("all lost");
+  // Not where programs change: a founder of the newer program leaves those of this one out, as it must.
+  if (plan.formats || !lost.chance(kRestored)) return;
+  std::int64_t at = lost.between(1'000, plan.disturbed.count() - 500);
+  auto node = static_cast<int>(lost.below(static_cast<std::uint64_t>(plan.nodes)));
+  plan.actions.push_back({Milliseconds{lost.between(at / 2, at)}, Act::kBackUp, node, Milliseconds{0}, 0});
+  plan.actions.push_back({Milliseconds{at + 1}, Act::kAllLost, node, Milliseconds{0}, lost.between(0, 1)});
 }
 
 /// Nodes are upgraded in any order, once or more; some go back.
@@ -173,6 +209,10 @@ std::string describe(const Action& action) {
   if (action.length.count() != 0) text += fmt::format(", for {} ms", action.length.count());
   if (action.amount != 0) text += fmt::format(", {}", action.amount);
   return text;
+}
+
+int evicted_by(const Action& action, int nodes) {
+  return (action.node + 1 + static_cast<int>(action.amount)) % nodes;
 }
 
 Plan draw_plan(std::uint64_t seed, bool always_changes) {

@@ -21,7 +21,7 @@ enum class Act : std::uint8_t {
   kPowerCut,    // the machine ends, with it a part of what was not synced (`amount`); up again after `length`
   kPause,       // the process stands still
   kKafkaAway,   // of all nodes
-  kCutOff,      // of one node
+  kCutOff,      // of one node; `amount` 1: from Kafka only, its peers reach it
   kDeaf,        // of one node: what it sends arrives, nothing comes back
   kSkew,        // its wall clock steps to `amount` ms from the right time
   kDrift,       // its wall clock gains or loses `amount` thousandths, for `length`
@@ -41,11 +41,16 @@ enum class Act : std::uint8_t {
   kRetryEvents,    // an operator's word
 
   // ---- members come and go
-  kArrive,    // a node that was not there starts for the first time
-  kLoseDisk,  // the process ends, its disk is lost; an empty one starts after `length`
-  kEvict,     // it is told to evict the `amount`-th node after it
-  kLeave,     // it is told to leave
-  kRejoin,    // it is told to rejoin
+  kArrive,       // a node that was not there starts for the first time
+  kLoseDisk,     // the process ends, its disk is lost; an empty one starts after `length`
+  kEvict,        // it is told to evict the `amount`-th node after it
+  kLeave,        // it is told to leave
+  kRejoin,       // it is told to rejoin
+  kMembersLost,  // the members log is deleted
+  kMembersCut,   // its newest `amount` entries are lost
+  kBackUp,       // a backup is made of it
+  kAllLost,  // all nodes are lost with their disks: one begins a new cluster with the backup, all join it;
+             // under another name, or (`amount` 1) the same on an empty Kafka
 
   // ---- programs change
   kUpgrade,  // the process ends, after `length` the next program starts
@@ -61,6 +66,8 @@ struct Action {
   std::int64_t amount = 0;
 };
 std::string describe(const Action& action);
+/// Whom a kEvict names; its own node when there is nobody else.
+int evicted_by(const Action& action, int nodes);
 
 struct Plan {
   std::uint64_t seed = 0;
@@ -74,7 +81,7 @@ struct Plan {
   Milliseconds client_pause{50};  // on average, between a client's calls
   bool requests = true;
   bool forgets = false;                // goes on after all agree until what may be forgotten is gone
-  bool changes = false;                // members come and go; without requests then
+  bool changes = false;                // members come and go
   int late = 0;                        // so many of the nodes, the last ones, are not there at first
   bool formats = false;                // programs change
   std::vector<bool> begins_next = {};  // by node: it begins with the next program

@@ -99,8 +99,23 @@ void RequestAnswers::began(Machine& machine, const SentBegin& sent, const Result
 void RequestAnswers::session(Machine& machine, const std::string& row, const Vector& session) {
   Vector applied = machine.node().applied();
   for (const auto& [node, hlc] : session) {
-    if (applied[node] < hlc) wrong(machine, row, "was decided without what the caller's session has seen");
+    if (applied[node] < hlc && !is_over_and_had({hlc, node}, machine))
+      wrong(machine, row, "was decided without what the caller's session has seen");
   }
+}
+
+/// "Nodes that were evicted count as covered"; who left or rejoined has given all to all before, save ticks.
+bool RequestAnswers::is_over_and_had(const Version& version, Machine& machine) {
+  if (world_.may_be_void(version)) return true;
+  auto id = world_.ghost().minted(version);
+  if (!id || !world_.may_end(id->incarnation)) return false;
+  const auto& commits = world_.ghost().commits();
+  for (auto commit = commits.find(*id); commit != commits.end() && commit->second.says_nothing;
+       commit = commits.find(*id)) {
+    if (id->seq.value == 1) return true;
+    id->seq.value -= 1;
+  }
+  return world_.requests().had_now(machine.index()).has(*id);
 }
 
 void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer) {
@@ -122,12 +137,22 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
       claim.fingerprint != kept_part(sent.call.fingerprint))
     wrong(machine, sent.row, "the go does not say what is on the disk");
   count_takeovers(*event, sent.row);
-  for (const NodeName& node : world_.requests().not_caught_up(machine.index())) {
-    if (std::ranges::find(go.behind, node) == go.behind.end())
-      wrong(machine, sent.row, "a go before what " + node + " had decided at the start was read");
+  for (const auto& [journal, had, end] : world_.requests().not_caught_up(machine.index())) {
+    if (std::ranges::find(go.behind, journal.node) != go.behind.end()) continue;
+    std::string what = fmt::format("{} of {}: a go before what {} had decided at the start was read",
+                                   machine.name(), readable(sent.row), journal.node);
+    // What is void is decided nowhere.
+    if (world_.may_end(journal.incarnation)) {
+      world_.hit("begin: go, before the end of what was over or about to be");
+      world_.history().early_gos.push_back({what, journal, had, end});
+    } else {
+      world_.wrong(what);
+    }
   }
   WallMs wall = machine.clock().wall();
   for (const auto& [node, hlc] : machine.node().applied()) {
+    // "A larger lag of any active member": who is over, or is not yet a member, is waited for by nobody.
+    if (world_.plan().changes && world_.changed(*world_.machine_of(node))) continue;
     if (sent.call.max_lag && node != machine.name() && wall - hlc.wall() > *sent.call.max_lag)
       wrong(machine, sent.row, fmt::format("a go although {} is further behind than allowed", node));
   }
@@ -136,7 +161,7 @@ void RequestAnswers::go(Machine& machine, const SentBegin& sent, const node::Beg
 /// Whose leases had lapsed when a go was given.
 void RequestAnswers::count_takeovers(const RequestEvent& go, const std::string& row) {
   Journal own{go.commit.node, go.commit.incarnation};
-  Had had{go.had, own, Seq{go.commit.seq.value - 1}};
+  Had had{go.had, own, Seq{go.commit.seq.value - 1}, world_.before()};
   SeenRow seen = see(world_.requests().row(row), had);
   for (const SeenClaim* claim : seen.open_claims(go.hlc.wall())) {
     bool ours = claim->given->commit.node == go.commit.node;
@@ -246,6 +271,7 @@ void RequestAnswers::completed(Machine& machine, const SentToken& token, const C
   }
   world_.trace(
       fmt::format("{} completed {}: {}", machine.name(), readable(row), format_commit_id(answer->commit)));
+  world_.history().decided.push_back(answer->commit);
   world_.hit(answer->replayed ? "complete: again" : "complete: done");
   if (token.foreign) return wrong(machine, row, "a token of another request completed it");
   if (machine.name() != token.go.node) world_.hit("complete: done at another node");
@@ -288,6 +314,7 @@ void RequestAnswers::executed(Machine& machine, const Completion& sent, const Sh
   world_.trace(
       fmt::format("{} executed {}: {}", machine.name(), readable(row), format_commit_id(answer->commit)));
   world_.hit(answer->replayed ? "execute: replay" : "execute: done");
+  if (!answer->replayed) world_.history().decided.push_back(answer->commit);
   session(machine, row, seen);
   if (answer->replayed) {
     payload(machine, row, fingerprint, sight(machine, row));
@@ -348,6 +375,9 @@ void RequestAnswers::refused_token(Machine& machine, const SentToken& token, con
     return;
   }
   const store::GoId& go = token.go;
+  // An earlier incarnation of this node is another one: its claim may be lost.
+  bool gave_it = go.node == machine.name() &&
+                 world_.requests().giver(go) == world_.ghost().node(machine.index()).incarnation;
   auto either = [&](auto holds) { return holds(seen.now) || holds(seen.before); };
   bool right = false;
   if (slug == "bad_token") {  // where the clock is that far behind
@@ -366,7 +396,7 @@ void RequestAnswers::refused_token(Machine& machine, const SentToken& token, con
   } else if (slug == "superseded") {
     right = is_short_lived(token.row) || either([&](const SeenRow& r) {
               if (r.superseded(go)) world_.hit("token: another node took over");
-              return took_over(r, go) || (go.node != machine.name() && !has_token(r, go));
+              return took_over(r, go) || (!gave_it && !has_token(r, go));
             });
   }
   if (!right) wrong(machine, token.row, fmt::format("a token was refused as {}, which is not so", slug));
@@ -381,6 +411,7 @@ void RequestAnswers::resolved(Machine& machine, const Completion& sent, bool com
       wrong(machine, sent.row, "an operator's word was refused as " + slug);
     return;
   }
+  world_.history().decided.push_back(answer->commit);
   world_.hit(complete ? "resolve: completed" : "resolve: released");
   const RequestEvents& events = world_.requests().row(sent.row);
   bool there = std::ranges::any_of(events, [&](const RequestEvent& e) {

@@ -51,6 +51,7 @@ class RequestAnswers {
   Sight sight(Machine& machine, const std::string& row);
   void wrong(Machine& machine, const std::string& row, const std::string& what);
   bool noted(const char* call, Machine& machine, const std::string& row, const Error& error);
+  bool is_over_and_had(const Version& version, Machine& machine);
   void session(Machine& machine, const std::string& row, const Vector& session);
   void go(Machine& machine, const SentBegin& sent, const node::BeginAnswer& answer);
   void count_takeovers(const RequestEvent& go, const std::string& row);

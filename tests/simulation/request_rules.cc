@@ -20,6 +20,7 @@ struct Case {
   SeenRow seen;
   WallMs now;
   bool short_lived;
+  std::optional<Incarnation> giver;  // of the token
 };
 
 std::string name_of(const store::GoId& go) {
@@ -134,8 +135,12 @@ std::string content(const Case& of, Completion::By by) {
 std::string outcome(const Case& of) {
   const SeenClaim* own = own_claim(of);
   if (auto why = token_over(of, own); !why.empty()) return "a completion although " + why;
-  bool here = of.event.go.node == of.event.commit.node;
-  if (of.event.writes > 0 && !here) return "a completion with operations by another node than gave the go";
+  bool of_this_node = of.event.go.node == of.event.commit.node;
+  // "complete without operations is taken by every node, even before the claim has arrived": also by a later
+  // incarnation of the node that gave it, where the claim was lost with the one before.
+  bool here = of_this_node && of.giver == of.event.commit.incarnation;
+  if (of.event.writes > 0 && !of_this_node)
+    return "a completion with operations by another node than gave the go";
   if ((of.event.writes > 0 || here) && own == nullptr && !of.short_lived)
     return "a completion of a claim that is gone";
   if (own != nullptr && own->given->claim.fingerprint != of.event.outcome.fingerprint)
@@ -163,11 +168,14 @@ std::string duplicate(const Case& of) {
 }  // namespace
 
 std::string judge(const RequestEvent& event, const std::string& row, const RequestEvents& before,
-                  const History& history) {
+                  const History& history, const store::AppliedTable& restored) {
   using Kind = RequestEvent::Kind;
   Journal own{event.commit.node, event.commit.incarnation};
-  Had had{event.had, own, Seq{event.commit.seq.value - 1}};
-  Case of{event, row, history, had, see(before, had), event.hlc.wall(), is_short_lived(row)};
+  Had had{event.had, own, Seq{event.commit.seq.value - 1}, restored};
+  Case of{event, row, history, had, see(before, had), event.hlc.wall(), is_short_lived(row), {}};
+  for (const RequestEvent& given : before) {
+    if (given.gives_claim() && given.go == event.go) of.giver = given.commit.incarnation;
+  }
   switch (event.kind) {
     case Kind::kGo:
       return go(of);

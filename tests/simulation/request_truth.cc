@@ -58,7 +58,7 @@ bool Had::has(const CommitId& id) const {
 WallMs Had::heard(const NodeName& node) const {
   WallMs heard{0};
   for (const auto& [journal, upto] : applied) {
-    if (journal.node == node) heard = std::max(heard, upto.hlc.wall());
+    if (journal.node == node && !before.contains(journal)) heard = std::max(heard, upto.hlc.wall());
   }
   return heard;
 }
@@ -103,7 +103,8 @@ SeenRow see(const RequestEvents& events, const Had& had) {
   if (row.outcome != nullptr) row.attempts = row.outcome->outcome.attempt;
   for (const auto& [node, claim] : row.claims) {
     row.attempts = std::max(row.attempts, claim.given->claim.attempt);
-    Had theirs{claim.given->had, {node, claim.given->commit.incarnation}, claim.given->commit.seq};
+    Had theirs{
+        claim.given->had, {node, claim.given->commit.incarnation}, claim.given->commit.seq, had.before};
     for (const RequestEvent& event : events) {
       if (!event.gives_claim() || event.commit.node == node || !theirs.has(event.commit)) continue;
       Hlc& seen = row.seen_by_others[event.commit.node];
@@ -129,13 +130,18 @@ void RequestTruth::look(std::size_t index) {
   Node& node = nodes_[index];
   if (node.life != world_.machine(index).life()) started(index);
   const GhostNode& ghost = world_.ghost().node(index);
+  if (node.incarnation != ghost.incarnation) {
+    node.incarnation = ghost.incarnation;
+    node.newest_taken = {};
+    node.before_batch.reset();
+  }
   if (ghost.taken.empty()) return;
   const GhostNode::Taken& batch = ghost.taken.back();
   if (batch.commits.empty() || batch.commits.back() == node.newest_taken) return;
   node.newest_taken = batch.commits.back();
   node.before_batch.reset();
   for (const CommitId& id : batch.commits) {
-    if (id.node != world_.machine(index).name()) continue;
+    if (Journal{id.node, id.incarnation} != journal_of(index)) continue;
     if (!node.before_batch) node.before_batch = Seq{id.seq.value - 1};
     take(index, id, batch.applied);
   }
@@ -179,7 +185,7 @@ void RequestTruth::take(std::size_t, const CommitId& id, const store::AppliedTab
 void RequestTruth::add(RequestEvent event, const std::string& ns, const std::string& id) {
   std::string row = ns + '\0' + id;
   RequestEvents& events = rows_[row];
-  if (std::string wrong = judge(event, row, events, world_.history()); !wrong.empty())
+  if (std::string wrong = judge(event, row, events, world_.history(), world_.before()); !wrong.empty())
     world_.wrong(fmt::format("{}/{}, {} at {}: {}", ns, id, format_commit_id(event.commit),
                              event.hlc.wall().value, wrong));
   by_version_[event.version()] = {row, events.size()};
@@ -201,20 +207,19 @@ const RequestEvent* RequestTruth::find(const Version& version) const {
 }
 
 Journal RequestTruth::journal_of(std::size_t node) const {
-  const CommitId& newest = nodes_[node].newest_taken;
-  const NodeName& name = world_.machine(node).name();
-  Journal own{name, {}};
-  for (const auto& [journal, applied] : world_.ghost().node(node).applied) {
-    if (journal.node == name) own = journal;
-  }
-  return own.incarnation.value == 0 ? Journal{newest.node, newest.incarnation} : own;
+  return {world_.machine(node).name(), world_.ghost().node(node).incarnation};
+}
+
+std::optional<Incarnation> RequestTruth::giver(const store::GoId& go) const {
+  auto id = world_.ghost().minted({go.go, go.node});
+  return id ? std::optional(id->incarnation) : std::nullopt;
 }
 
 Had RequestTruth::had_now(std::size_t node) const {
   const store::AppliedTable& applied = world_.ghost().node(node).applied;
   Journal own = journal_of(node);
   auto found = applied.find(own);
-  return {applied, own, found == applied.end() ? Seq{} : found->second.seq};
+  return {applied, own, found == applied.end() ? Seq{} : found->second.seq, world_.before()};
 }
 
 SeenRow RequestTruth::now_at(std::size_t node, const std::string& row) const {
@@ -258,23 +263,49 @@ void RequestTruth::started(std::size_t index) {
     if (i == index) continue;
     const NodeName& name = world_.machine(i).name();
     while (topics_.size() <= i) topics_.emplace_back(world_.machine(topics_.size()).name());
-    topics_[i].look(world_.broker(), "refrain.sim.journal." + name);
+    topics_[i].look(world_.broker(), world_.topic_of(name));
     for (const auto& [journal, applied] : world_.ghost().node(i).applied) {
       if (journal.node == name) nodes_[index].ends_at_start[journal] = topics_[i].whole(journal.incarnation);
     }
   }
 }
 
-std::vector<NodeName> RequestTruth::not_caught_up(std::size_t node) {
-  std::vector<NodeName> names;
-  if (!world_.topics_whole()) return names;
+std::vector<RequestTruth::Behind> RequestTruth::not_caught_up(std::size_t node) {
+  std::vector<Behind> behind;
+  if (!world_.topics_whole()) return behind;
   const store::AppliedTable& applied = world_.ghost().node(node).applied;
   for (const auto& [journal, end] : nodes_[node].ends_at_start) {
     auto found = applied.find(journal);
     Seq have = found == applied.end() ? Seq{} : found->second.seq;
-    if (have < end) names.push_back(journal.node);
+    if (have < end) behind.push_back({journal, have, end});
   }
-  return names;
+  return behind;
+}
+
+void RequestTruth::begin_again() {
+  topics_.clear();
+}
+
+void RequestTruth::forget_beyond(const Journal& journal, Seq end) {
+  auto is_void = [&](const RequestEvent& event) {
+    return event.commit.node == journal.node && event.commit.incarnation == journal.incarnation &&
+           event.commit.seq > end;
+  };
+  bool any = false;
+  for (auto& [row, events] : rows_) {
+    for (const RequestEvent& event : events) {
+      if (!is_void(event)) continue;
+      any = true;
+      world_.hit("decision that became void");
+      if (event.kind == RequestEvent::Kind::kDuplicate) listed_in_vain_.emplace(row, event.go);
+    }
+    std::erase_if(events, is_void);
+  }
+  if (!any) return;
+  by_version_.clear();
+  for (const auto& [row, events] : rows_) {
+    for (std::size_t i = 0; i < events.size(); ++i) by_version_[events[i].version()] = {row, i};
+  }
 }
 
 }  // namespace refrain::simulation

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,7 @@ struct Had {
   const store::AppliedTable& applied;
   Journal own;
   Seq own_up_to;
+  const store::AppliedTable& before;  // of journals that nobody reads any more: they tell nobody's time
   bool has(const CommitId& id) const;
   WallMs heard(const NodeName& node) const;  // how far that node's time is known
 };
@@ -105,8 +107,25 @@ class RequestTruth {
   bool in_newest_batch(std::size_t node, const RequestEvent& event) const;
   /// No later than what the node takes for now.
   WallMs least_time(std::size_t node) const;
-  /// Journals whose ends at this node's start it has not passed.
-  std::vector<NodeName> not_caught_up(std::size_t node);
+  /// A journal whose end at a node's start that node has not passed.
+  struct Behind {
+    Journal journal;
+    Seq had;
+    Seq end;
+  };
+  std::vector<Behind> not_caught_up(std::size_t node);
+  /// The incarnation that gave a go; nullopt: nobody did.
+  std::optional<Incarnation> giver(const store::GoId& go) const;
+
+  /// A new cluster's topics are read from their starts.
+  void begin_again();
+
+  /// Decisions of the journal beyond `end` count nowhere: as if they had never been.
+  void forget_beyond(const Journal& journal, Seq end);
+  /// Runs that were found to be second ones by a decision that became void.
+  bool was_listed_in_vain(const std::string& row, const store::GoId& go) const {
+    return listed_in_vain_.contains({row, go});
+  }
 
  private:
   void take(std::size_t node, const CommitId& id, const store::AppliedTable& applied);
@@ -119,16 +138,18 @@ class RequestTruth {
   std::map<Version, std::pair<std::string, std::size_t>> by_version_;
   struct Node {
     std::uint64_t life = 0;
+    Incarnation incarnation;
     CommitId newest_taken;
     std::optional<Seq> before_batch;  // own seq
     std::map<Journal, Seq> ends_at_start;
   };
   std::vector<Node> nodes_;
   std::vector<TopicWatch> topics_;
+  std::set<std::pair<std::string, store::GoId>> listed_in_vain_;
 };
 
 /// What is wrong with a decision, by the rules and by what its node had; empty = nothing.
 std::string judge(const RequestEvent& event, const std::string& row, const RequestEvents& before,
-                  const History& history);
+                  const History& history, const store::AppliedTable& restored);
 
 }  // namespace refrain::simulation

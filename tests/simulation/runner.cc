@@ -56,7 +56,12 @@ std::string kind_of(const std::string& wrong) {
   return kind;
 }
 
-void tell_story(const Plan& plan, const std::string& bug, const std::string& wrong) {
+/// With which the same world is drawn again.
+std::string switches(const Many& many) {
+  return (many.bug.empty() ? "" : " --bug " + many.bug) + (many.members ? " --members" : "");
+}
+
+void tell_story(const Plan& plan, const std::string& switches, const std::string& wrong) {
   std::string kind = kind_of(wrong);
   auto fails = [&kind](const Plan& cut) {
     Verdict verdict = run_plan(cut, false, false);
@@ -71,13 +76,13 @@ void tell_story(const Plan& plan, const std::string& bug, const std::string& wro
   }
   for (const Action& action : left.actions)
     fmt::print("    at {:>6} ms: {}\n", action.at.count(), describe(action));
-  fmt::print("  again with: ./dev sim --seed {}{} --cut \"{}\" --trace\n", plan.seed,
-             bug.empty() ? "" : " --bug " + bug, format_cut(cut));
+  fmt::print("  again with: ./dev sim --seed {}{} --cut \"{}\" --trace\n", plan.seed, switches,
+             format_cut(cut));
 }
 
 void run_one_of_many(std::uint64_t seed, const Many& many, Sum& sum) {
   seed_now = seed;
-  Plan plan = draw_plan(seed, planted_among_members());
+  Plan plan = draw_plan(seed, many.members || planted_among_members());
   Verdict verdict = run_plan(plan, false, many.always_twice || seed % kOneInTwice == 0);
   if (!verdict.wrongs.empty() && !many.stop_at_first &&
       run_plan(plan, false, false).trace_hash != verdict.trace_hash)
@@ -90,10 +95,10 @@ void run_one_of_many(std::uint64_t seed, const Many& many, Sum& sum) {
   ++sum.failed;
   if (many.stop_at_first) return;
   fmt::print("seed {} FAILED, trace {:016x}; again with: ./dev sim --seed {}{} --trace\n", seed,
-             verdict.trace_hash, seed, many.bug.empty() ? "" : " --bug " + many.bug);
+             verdict.trace_hash, seed, switches(many));
   std::size_t shown = std::min<std::size_t>(verdict.wrongs.size(), 5);
   for (std::size_t i = 0; i < shown; ++i) fmt::print("  {}\n", verdict.wrongs[i]);
-  if (sum.failed <= kStoriesAProcess) tell_story(plan, many.bug, verdict.wrongs.front());
+  if (sum.failed <= kStoriesAProcess) tell_story(plan, switches(many), verdict.wrongs.front());
   std::fflush(stdout);
 }
 

@@ -16,6 +16,7 @@ struct Many {
   std::uint64_t seeds = 0;
   unsigned jobs = 1;
   std::string bug;             // for the lines that are printed
+  bool members = false;        // come and go in every world
   bool stop_at_first = false;  // one that fails is enough, and is not printed
   bool always_twice = false;   // run each again and compare the traces; else 1 in 50, and all that fail
   bool progress = false;

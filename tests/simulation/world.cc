@@ -27,10 +27,6 @@ constexpr Milliseconds kMaxDrift{500};      // clock.max_drift
 constexpr Milliseconds kHelpEvery{1'500};   // an operator helps a parked journal again after this
 constexpr Milliseconds kAnswerTime{5'000};  // of a call, once mended
 
-std::string topic_of(const NodeName& node) {
-  return "refrain.sim.journal." + node;
-}
-
 }  // namespace
 
 World::World(Plan plan, bool print_trace)
@@ -40,6 +36,7 @@ World::World(Plan plan, bool print_trace)
       log_dice_(root_.stream("log")),
       broker_(std::make_shared<replication::MemoryBroker>()),
       cut_off_until_(nodes()),
+      kafka_cut_until_(nodes()),
       full_until_(nodes()),
       deaf_until_(nodes()),
       clock_wrong_until_(nodes()),
@@ -51,10 +48,9 @@ World::World(Plan plan, bool print_trace)
       rejoined_(nodes()) {
   for (std::size_t i = 0; i < nodes(); ++i) {
     auto reach = [this, i](const std::string& address) -> Machine* {
-      auto found = std::ranges::find(machines_, address, [](const auto& machine) { return machine->name(); });
-      if (found == machines_.end() || now_ < cut_off_until_[i] || now_ < deaf_until_[i]) return nullptr;
-      Machine& other = **found;
-      return other.up() && now_ >= cut_off_until_[other.index()] ? &other : nullptr;
+      Machine* other = machine_of(address);
+      if (other == nullptr || now_ < cut_off_until_[i] || now_ < deaf_until_[i]) return nullptr;
+      return other->up() && now_ >= cut_off_until_[other->index()] ? other : nullptr;
     };
     peers_.push_back(
         std::make_unique<SimPeers>(now_, root_.stream(fmt::format("peers {}", kNames[i])), reach));
@@ -80,7 +76,7 @@ World::~World() {
 
 node::Config World::config_of(std::size_t index) const {
   node::Config config;
-  config.cluster = "sim";
+  config.cluster = cluster_;
   std::string name(kNames[index]);
   config.node = {name, name, "simulated"};
   config.http.advertise = name;
@@ -93,6 +89,11 @@ node::Config World::config_of(std::size_t index) const {
   config.digest_deltas = index == 0 ? 40 : 1'000;  // one writes the whole of it often
   configure_requests(config);
   return config;
+}
+
+Machine* World::machine_of(const NodeName& name) {
+  auto found = std::ranges::find(machines_, name, [](const auto& machine) { return machine->name(); });
+  return found == machines_.end() ? nullptr : found->get();
 }
 
 Verdict World::run() {
@@ -230,6 +231,7 @@ void World::mend() {
   end_with_next_program();
   for (auto& machine : machines_) {
     cut_off_until_[machine->index()] = now_;
+    kafka_cut_until_[machine->index()] = now_;
     deaf_until_[machine->index()] = now_;
     machine->clock().mend();
     machine->set_disk_full(false);
@@ -485,14 +487,18 @@ Seq World::others_have(const Journal& journal, const std::vector<Journal>& membe
 
 void World::check_durable(const CommitId& commit, const std::vector<NodeName>& nodes,
                           const std::string& who_says) {
+  check_durable(commit, journals_of(nodes), who_says);
+}
+
+std::vector<Journal> World::journals_of(const std::vector<NodeName>& names) const {
   std::vector<Journal> disks;
   for (const auto& machine : machines_) {
-    bool named = std::ranges::find(nodes, machine->name()) != nodes.end();
+    bool named = std::ranges::find(names, machine->name()) != names.end();
     // A name may mean an incarnation that is gone, or one that is not yet a member.
     bool doubtful = plan_.changes && (machine->life() == 0 || changed(*machine));
     if (named && !doubtful) disks.push_back({machine->name(), incarnation_of(machine->index())});
   }
-  check_durable(commit, disks, who_says);
+  return disks;
 }
 
 /// It is not what it was at first.
@@ -527,8 +533,8 @@ void World::help_parked(Machine& machine, const node::StatusReport& report) {
   if (report.sync.parked.empty() || now_ - helped_[index] < kHelpEvery) return;
   helped_[index] = now_;
   for (const node::ParkedReport& parked : report.sync.parked) {
-    if (parked.reason == "clock_skew") continue;    // goes by itself
-    if (parked.reason == "newer_format") continue;  // goes with the program
+    if (parked.reason == "clock_skew") continue;  // goes by itself
+    if (needs_next_program(parked)) continue;     // goes with the program
     std::optional<Offset> skip;
     if (parked.offset) skip = Offset{*parked.offset};
     trace(fmt::format("an operator resumes {} at {}{}", parked.journal, machine.name(),
@@ -553,10 +559,10 @@ void World::act(const Action& action) {
     case Act::kPowerCut:
       return go_down(machine, action);
     case Act::kKafkaAway:
-      for (auto& other : machines_) cut_off(*other, action.length);
+      for (auto& other : machines_) cut_off(*other, action.length, true);
       return;
     case Act::kCutOff:
-      return cut_off(machine, action.length);
+      return cut_off(machine, action.length, action.amount == 0);
     case Act::kKafkaReplaced:
     case Act::kKafkaMirrored:
     case Act::kDeaf:
@@ -573,6 +579,10 @@ void World::act(const Action& action) {
     case Act::kEvict:
     case Act::kLeave:
     case Act::kRejoin:
+    case Act::kMembersLost:
+    case Act::kMembersCut:
+    case Act::kBackUp:
+    case Act::kAllLost:
       return act_on_members(machine, action);
     case Act::kUpgrade:
     case Act::kGoBack:
@@ -582,12 +592,14 @@ void World::act(const Action& action) {
   }
 }
 
-void World::cut_off(Machine& machine, Nanoseconds length) {
-  SteadyNs& until = cut_off_until_[machine.index()];
+void World::cut_off(Machine& machine, Nanoseconds length, bool of_peers_too) {
+  SteadyNs& until = kafka_cut_until_[machine.index()];
   until = std::max(until, now_ + length);
+  SteadyNs& of_peers = cut_off_until_[machine.index()];
+  if (of_peers_too) of_peers = std::max(of_peers, now_ + length);
   machine.log().set_connected(false);
   at(until, [this, &machine, until] {
-    if (cut_off_until_[machine.index()] <= until) machine.log().set_connected(true);
+    if (kafka_cut_until_[machine.index()] <= until) machine.log().set_connected(true);
   });
 }
 

@@ -52,6 +52,7 @@ class World {
   const Plan& plan() const { return plan_; }
   Dice stream(std::string_view name) const { return root_.stream(name); }
   Machine& machine(std::size_t index) { return *machines_[index]; }
+  Machine* machine_of(const NodeName& name);  // nullptr when there is none
   std::size_t machines() const { return machines_.size(); }
   replication::MemoryBroker& broker() { return *broker_; }
   Ghost& ghost() { return ghost_; }
@@ -68,6 +69,13 @@ class World {
   /// The same of certain incarnations; of those whose disk is gone nothing can be said.
   void check_durable(const CommitId& commit, const std::vector<Journal>& nodes, const std::string& who_says);
   std::vector<NodeName> names() const;
+  /// The incarnations that these names mean; without those where that is doubtful.
+  std::vector<Journal> journals_of(const std::vector<NodeName>& names) const;
+
+  std::string topic_of(const NodeName& node) const { return "refrain." + cluster_ + ".journal." + node; }
+  std::string members_topic() const { return "refrain." + cluster_ + ".members"; }
+  /// What a restored cluster had at its birth, of journals that nobody reads any more.
+  const store::AppliedTable& before() const { return ghost_.before(); }
 
   void at(SteadyNs when, std::function<void()> what) { timers_.emplace(when, std::move(what)); }
   void after(Nanoseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
@@ -86,6 +94,12 @@ class World {
   void wrong(const std::string& text);
   bool ended_badly() const { return !wrongs_.empty(); }
   bool may_be_void(const Version& version) const;
+  /// It has said so, and is the same still.
+  bool is_fenced(const Machine& machine) const;
+  /// It was told to end, or lost its disk: what it wrote may count no further than the members have it.
+  bool may_end(Incarnation incarnation) const { return endings_.contains(incarnation); }
+  /// Somebody has acted as if the commit had never been: in the end it must be void.
+  void must_be_void(const CommitId& commit, const std::string& who);
   /// Another incarnation than at first, or about to end.
   bool changed(const Machine& machine) const;
   bool clock_was_always_right(const Machine& machine) const { return !clock_was_wrong_[machine.index()]; }
@@ -122,7 +136,7 @@ class World {
   void act_on_kafka(Machine& machine, const Action& action);
   void act_on_topic(Machine& machine, const Action& action);
   void act_on_machine(Machine& machine, const Action& action);
-  void cut_off(Machine& machine, Nanoseconds length);
+  void cut_off(Machine& machine, Nanoseconds length, bool of_peers_too);
 
   // ---- programs that change (world_formats.cc)
   void act_on_program(Machine& machine, const Action& action);
@@ -139,11 +153,20 @@ class World {
   void act_on_members(Machine& machine, const Action& action);
   void order(Machine& machine, node::MemberOrder::Kind kind, const NodeName& name);
   void lose_disk(Machine& machine, const Action& action);
+  void lose_members_log(const Action& action);
+
+  // ---- all is lost, and begins anew with a backup (world_restore.cc)
+  void back_up(const Machine& preferred);
+  void lose_all(const Action& action);
+  void forget_what_is_lost(Incarnation founder);
+  void found_again(Machine& founder, Incarnation incarnation);
   void help_member(Machine& machine, const node::StatusReport& report);
   std::optional<Seq> end_of(const Journal& journal) const;
   Seq others_have(const Journal& journal, const std::vector<Journal>& members) const;
   bool synced_since(const Machine& machine, const Journal& member, Seq synced);
   void settle_void();
+  void check_holders_are_gone(const CommitId& commit, const std::vector<Journal>& holders);
+  void settle_what_was_taken_for_void(const std::map<Journal, Seq>& ends);
 
   const Plan plan_;
   const Dice root_;
@@ -156,7 +179,8 @@ class World {
   std::unique_ptr<Dice> fault_dice_;
   std::vector<std::unique_ptr<SimPeers>> peers_;
   std::vector<std::unique_ptr<Machine>> machines_;
-  std::vector<SteadyNs> cut_off_until_;
+  std::vector<SteadyNs> cut_off_until_;    // of its peers,
+  std::vector<SteadyNs> kafka_cut_until_;  // and of Kafka
   std::vector<SteadyNs> full_until_;
   std::vector<SteadyNs> deaf_until_;
   std::vector<SteadyNs> clock_wrong_until_;
@@ -183,6 +207,14 @@ class World {
     Seq safe;                       // all beyond this
   };
   std::map<Incarnation, Ending> endings_;
+  struct Backup {
+    std::size_t node = 0;
+    store::SimDisk disk;
+    store::AppliedTable applied;
+  };
+  std::optional<Backup> backup_;
+  std::string cluster_ = "sim";  // its name
+  std::uint64_t lives_ = 1;      // of the cluster
   std::optional<SteadyNs> ordered_at_;
   // By node and member: what it said was synced when it first said that the member is active.
   std::map<std::pair<std::size_t, Journal>, Seq> synced_at_first_;

@@ -69,7 +69,7 @@ void World::check_formats(Machine& machine, const node::StatusReport& report) {
     wrong(fmt::format("{} is active and writes format {}, which its program does not know", machine.name(),
                       report.format));
   for (const node::ParkedReport& parked : report.sync.parked) {
-    if (parked.reason == "newer_format" && (runs_next(machine) || !has_announced_next()))
+    if (needs_next_program(parked) && (runs_next(machine) || !has_announced_next()))
       wrong(fmt::format("{} parked {}'s journal: {}", machine.name(), parked.journal, parked.detail));
   }
 }

@@ -46,12 +46,19 @@ void World::act_on_members(Machine& machine, const Action& action) {
     case Act::kLoseDisk:
       return lose_disk(machine, action);
     case Act::kEvict: {
-      std::size_t other = (machine.index() + 1 + static_cast<std::size_t>(action.amount)) % machines_.size();
+      auto other = static_cast<std::size_t>(evicted_by(action, plan_.nodes));
       Machine& victim = *machines_[other];
       if (other == machine.index() || !machine.up() || !arrived_[other]) return;
       may_lose(victim);
       return order(machine, Kind::kEvict, victim.name());
     }
+    case Act::kMembersLost:
+    case Act::kMembersCut:
+      return lose_members_log(action);
+    case Act::kBackUp:
+      return back_up(machine);
+    case Act::kAllLost:
+      return lose_all(action);
     case Act::kLeave:
       endings_.try_emplace(incarnation_of(machine.index()), Ending{false, {}});
       return order(machine, Kind::kLeave, machine.name());
@@ -73,6 +80,24 @@ void World::order(Machine& machine, node::MemberOrder::Kind kind, const NodeName
       order, answer<node::MemberChange>(machine, [this](const Result<node::MemberChange>& change) {
         hit("order: " + (change ? change->state : change.error().slug));
       }));
+}
+
+/// Only what every node has that has any: an entry that one alone has read, and Kafka loses, may become two
+/// histories, "an operator decides".
+void World::lose_members_log(const Action& action) {
+  std::set<std::size_t> known;
+  for (const auto& machine : machines_) {
+    auto rows = machine->disk().rows(store::Family::kDefault);
+    auto entries =
+        std::ranges::count_if(rows, [](const auto& row) { return row.first.starts_with("members/"); });
+    if (entries > 0) known.insert(static_cast<std::size_t>(entries));
+  }
+  if (known.size() != 1) return;
+  hit(std::string(act_name(action.act)) + ", which all had read");
+  if (action.act == Act::kMembersLost) return broker_->delete_topic(members_topic());
+  auto entries = broker_->records(members_topic());
+  auto lost = std::min(entries.size(), static_cast<std::size_t>(action.amount));
+  if (lost > 0) broker_->truncate_back(members_topic(), entries[entries.size() - lost].offset);
 }
 
 /// Only while all others are whole members: or the cluster could lose its last copy, which no rule can mend.
@@ -131,6 +156,17 @@ bool World::synced_since(const Machine& machine, const Journal& member, Seq sync
   return !fresh && synced > first->second;
 }
 
+bool World::is_fenced(const Machine& machine) const {
+  auto report = reports_.find(machine.index());
+  return report != reports_.end() && is_in(report->second, "fenced") &&
+         report->second.incarnation == incarnation_of(machine.index());
+}
+
+void World::must_be_void(const CommitId& commit, const std::string& who) {
+  hit("carried out again after a loss");
+  history_.must_be_void.emplace(commit, who);
+}
+
 /// What became void must have been allowed to; from here on the ghost knows nothing of it.
 void World::settle_void() {
   std::map<Journal, Seq> ends;
@@ -144,20 +180,56 @@ void World::settle_void() {
     if (may_lose && topics_whole_ && end < ending->second.safe)
       wrong(fmt::format("the journal of {} ends at {}, although Kafka had it up to {}", journal.node,
                         end.value, ending->second.safe.value));
-    for (const ToldCommit& told : history_.commits) {
-      bool lost = told.commit.node == journal.node && told.commit.incarnation == journal.incarnation &&
-                  told.commit.seq > end;
-      if (lost && !may_lose)
+    auto is_lost = [&](const CommitId& id) {
+      return id.node == journal.node && id.incarnation == journal.incarnation && id.seq > end;
+    };
+    std::vector<CommitId> told;
+    for (const ToldCommit& commit : history_.commits) told.push_back(commit.commit);
+    told.insert(told.end(), history_.decided.begin(), history_.decided.end());
+    for (const CommitId& commit : told) {
+      if (!is_lost(commit)) continue;
+      hit("acknowledged commit that became void");
+      if (!may_lose)
         wrong(fmt::format(
             "{} was acknowledged and is void, although its writer was neither evicted nor lost its disk",
-            format_commit_id(told.commit)));
-      if (lost) hit("acknowledged commit that became void");
+            format_commit_id(commit)));
     }
-    std::erase_if(history_.commits, [&](const ToldCommit& told) {
-      return told.commit.node == journal.node && told.commit.incarnation == journal.incarnation &&
-             told.commit.seq > end;
-    });
+    for (const auto& [commit, holders] : history_.holders) {
+      if (is_lost(commit)) check_holders_are_gone(commit, holders);
+    }
+    std::erase_if(history_.commits, [&](const ToldCommit& commit) { return is_lost(commit.commit); });
+    std::erase_if(history_.decided, is_lost);
+    requests_.forget_beyond(journal, end);
     ghost_.forget_beyond(journal, end);
+  }
+  settle_what_was_taken_for_void(ends);
+}
+
+/// "The end = the largest word among the present active members": whoever has a commit and is still a member
+/// keeps it.
+void World::check_holders_are_gone(const CommitId& commit, const std::vector<Journal>& holders) {
+  for (const auto& machine : machines_) {
+    Journal self{machine->name(), incarnation_of(machine->index())};
+    if (std::ranges::find(holders, self) != holders.end())
+      wrong(fmt::format("{} is void, although {} was said to have it and is still there",
+                        format_commit_id(commit), machine->name()));
+  }
+}
+
+void World::settle_what_was_taken_for_void(const std::map<Journal, Seq>& ends) {
+  auto lost = [&](const Journal& journal, Seq from) {  // all of it from there
+    auto end = ends.find(journal);
+    return end != ends.end() && end->second < from;
+  };
+  for (const auto& [commit, who] : history_.must_be_void) {
+    if (!lost({commit.node, commit.incarnation}, commit.seq))
+      wrong(fmt::format("{} {}, which is not lost", who, format_commit_id(commit)));
+  }
+  for (const auto& [commit, what] : history_.not_read) {
+    if (!lost({commit.node, commit.incarnation}, commit.seq)) wrong(what);
+  }
+  for (const EarlyGo& go : history_.early_gos) {
+    if (!lost(go.journal, go.had.next())) wrong(go.what);
   }
 }
 

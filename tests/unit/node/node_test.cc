@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "small_cluster.h"
 #include "store/outbox.h"
+#include "store/refound.h"
 
 namespace refrain::node {
 namespace {
@@ -145,6 +146,98 @@ TEST(Desk, AnOperatorsCompleteAndTheWorkersOwnAreOnlyPossiblyTwoRuns) {
 }
 
 // ---- who may answer
+
+MemberOrder order_of(MemberOrder::Kind kind, const NodeName& node) {
+  MemberOrder order;
+  order.kind = kind;
+  order.node = node;
+  order.although_heard = true;
+  return order;
+}
+
+TEST(Desk, AClaimOfANodeThatWasEvictedIsOverTenSecondsAfterItsLease) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  BeginCall call = SmallCluster::begin_call("r1");
+  call.lease = Milliseconds{20'000};
+  ASSERT_EQ(cluster.begun("us", call), "go");
+  ASSERT_TRUE(cluster.until([&] { return cluster.begun("eu", call) == "request_in_progress"; }));
+  cluster["us"].crash();
+  auto done = cluster.ask<MemberChange>([&](Done<MemberChange> answer) {
+    cluster["eu"].node().change_member(order_of(MemberOrder::Kind::kEvict, "us"), std::move(answer));
+  });
+  ASSERT_TRUE(done && done->done);
+  cluster.run(Milliseconds{20'000});
+  EXPECT_EQ(cluster.begun("eu", call), "request_in_progress");
+  cluster.run(Milliseconds{10'000});
+  EXPECT_EQ(cluster.begun("eu", call), "go");
+}
+
+TEST(Desk, AfterAStartAGoWaitsForTheJournalOfWhoWasEvictedMeanwhileAndThenNamesIt) {
+  SmallCluster cluster({"eu", "us", "ap"});
+  cluster.start();
+  cluster["us"].crash();
+  cluster["ap"].crash();
+  cluster.broker().inject("refrain.small.journal.ap", "what lies behind this cannot be read");
+  auto evict = cluster.ask<MemberChange>([&](Done<MemberChange> answer) {
+    cluster["eu"].node().change_member(order_of(MemberOrder::Kind::kEvict, "ap"), std::move(answer));
+  });
+  ASSERT_TRUE(evict && evict->done);
+  ASSERT_TRUE(cluster["us"].start());
+  cluster.run(Milliseconds{8'000});
+  EXPECT_EQ(cluster.begun("us", SmallCluster::begin_call("r1")), "catching_up");
+  cluster.run(Milliseconds{4'000});
+  auto answer = cluster.begin("us", SmallCluster::begin_call("r1"));
+  ASSERT_TRUE(cluster.until([&] { return answer->has_value(); }));
+  ASSERT_TRUE(**answer && (**answer)->go);
+  EXPECT_EQ((**answer)->go->behind, std::vector<NodeName>{"ap"});
+}
+
+TEST(Rejoining, WhoFoundedFoundsNoOtherClusterWhereKafkaIsEmptyMeanwhile) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  ASSERT_TRUE(cluster.put("eu", "k", "v", {Ack::Kind::kAll, "", Milliseconds{5'000}}));
+  auto change = [&](const NodeName& at, const MemberOrder& order) {
+    return cluster.ask<MemberChange>(
+        [&](Done<MemberChange> done) { cluster[at].node().change_member(order, std::move(done)); });
+  };
+  ASSERT_TRUE(change("us", order_of(MemberOrder::Kind::kEvict, "eu")));
+  cluster.run(Milliseconds{3'000});
+  cluster.broker().replace_cluster();  // a while before us writes the members log again
+  ASSERT_TRUE(change("eu", order_of(MemberOrder::Kind::kRejoin, "eu")));
+  EXPECT_TRUE(cluster.until(
+      [&] { return cluster.said("us", "Membership: members forked") > 0 || cluster.all_ready(); }));
+  EXPECT_EQ(cluster.said("us", "Membership: members forked"), 0);
+  EXPECT_EQ(cluster.get("eu", "k"), "v");
+}
+
+TEST(Rejoining, AFounderThatWasMadeOfABackupCanRejoinLikeAnyMember) {
+  SmallCluster cluster({"eu", "us"});
+  cluster.start();
+  ASSERT_TRUE(cluster.put("eu", "k", "v"));
+  auto disk = cluster["eu"].copy_store();
+  ASSERT_TRUE(disk);
+  {
+    auto engine = store::SimEngine::open(*disk);
+    ASSERT_TRUE(engine && store::refound(**engine, ClusterId{9}, Incarnation{11}));
+  }
+  cluster["us"].begin_again(store::SimDisk(), cluster["us"].config(), false);
+  cluster["eu"].begin_again(std::move(*disk), cluster["eu"].config(), true);
+  cluster.broker().replace_cluster();
+  cluster.start();
+  EXPECT_EQ(cluster.get("us", "k"), "v");
+  for (auto [at, kind] :
+       {std::pair("us", MemberOrder::Kind::kEvict), std::pair("eu", MemberOrder::Kind::kRejoin)}) {
+    auto told = cluster.ask<MemberChange>([&, at = at, kind = kind](Done<MemberChange> done) {
+      cluster[at].node().change_member(order_of(kind, "eu"), std::move(done));
+    });
+    ASSERT_TRUE(told) << told.error().detail;
+    cluster.run(Milliseconds{3'000});
+  }
+  EXPECT_TRUE(
+      cluster.until([&] { return cluster.said("eu", "The snapshot is in") > 0 && cluster.all_ready(); }));
+  EXPECT_EQ(cluster.get("eu", "k"), "v");
+}
 
 TEST(Reads, ANodeThatIsNoMemberYetAnswersNone) {
   SmallCluster world({"eu", "us"});

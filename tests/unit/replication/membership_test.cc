@@ -182,7 +182,7 @@ TEST(Founding, WhoStartedOverNeverFoundsAlthoughItHasTheFlagAndKafkaIsEmpty) {
   world.broker->replace_cluster();
   world.run(Milliseconds{20'000});
   EXPECT_EQ(eu.mode(), Mode::kWaitingForFounder);
-  EXPECT_THAT(eu.detail(), HasSubstr("founded long ago"));
+  EXPECT_THAT(eu.detail(), HasSubstr("was a member's of cluster"));
   for (const char* name : {"us", "ap"}) world[name].up = true;
   EXPECT_TRUE(world.comes([&] { return world.all_active(); }));
   expect_one_history(world);
