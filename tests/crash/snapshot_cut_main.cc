@@ -23,6 +23,7 @@
 
 #include "power_disk.h"
 #include "store/draft.h"
+#include "store/kv.h"
 #include "store/meta.h"
 #include "store/rocks_engine.h"
 #include "store/sim_engine.h"
@@ -72,8 +73,14 @@ std::vector<std::string> snapshot_of_a_source() {
   store::Meta::set_applied(draft, {"eu", {1}}, {{5}, {50}});
   store::Meta::set_member(draft, 1, "found");
   for (int i = 0; i < 3'000; ++i) {
-    for (store::Family family : {store::Family::kKv, store::Family::kRequests, store::Family::kConflicts})
-      draft.put(family, "key" + std::to_string(i), std::string(300, static_cast<char>('a' + i % 26)));
+    std::string key = "key" + std::to_string(i);
+    std::string value(300, static_cast<char>('a' + i % 26));
+    store::KvRecord row;
+    row.version = {{static_cast<std::uint64_t>(i)}, "eu"};
+    row.value = value;
+    draft.put(store::Family::kKv, store::kv_key("ns", key), store::encode(row));
+    for (store::Family family : {store::Family::kRequests, store::Family::kConflicts})
+      draft.put(family, key, value);
   }
   must(engine->write(draft.take(), store::Durability::kSynced));
   auto writer = must(store::SnapshotWriter::start(engine->snapshot()));
