@@ -5,6 +5,7 @@ import unittest
 
 from cluster import QUICK, Cluster, wait_until
 from shared_broker import shared_broker
+from writers import Background
 
 HOME = 'requests: {{namespaces: {{payments: {{scope: "home:{}"}}}}}}\n'
 
@@ -30,12 +31,12 @@ class Scopes(unittest.TestCase):
                 self.assertEqual(node.begin("other", node.name, query="?wait=20s").status, 201)
 
 
-class Beginner(threading.Thread):
+class Beginner(Background):
     """Begins each id at all nodes at once, one id after the other, and keeps who said go."""
 
     def __init__(self, cluster):
-        super().__init__(daemon=True)
-        self.cluster, self.stopping, self.goes, self.begun = cluster, threading.Event(), {}, 0
+        super().__init__()
+        self.cluster, self.goes, self.begun = cluster, {}, 0
 
     def ask(self, node, request, answers):
         answers.append((node.name, node.try_call("POST", f"/v1/requests/payments/{request}/begin?lease=1h", "payload").status))
@@ -53,14 +54,6 @@ class Beginner(threading.Thread):
 
     def count(self, name):
         return sum(name in who for who in list(self.goes.values()))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.join()
 
 
 class HomeMoves(unittest.TestCase):

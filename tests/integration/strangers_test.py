@@ -3,15 +3,15 @@
 nothing lost."""
 import http.server
 import shutil
-import threading
 import unittest
 
 from cluster import QUICK, Cluster, wait_until
+from program import Served
 from shared_broker import shared_broker, shared_relays
 from writers import versions
 
 
-class SnapshotSpoiler:
+class SnapshotSpoiler(Served):
     """Stands before a node and hands everything on; of its snapshots the next ones are spoiled, one for each of
     `ways`: a function of the whole stream's bytes."""
 
@@ -36,16 +36,7 @@ class SnapshotSpoiler:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 def flipped(at):

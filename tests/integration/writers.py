@@ -5,12 +5,31 @@ import threading
 from cluster import wait_until
 
 
-class Writer(threading.Thread):
-    """Puts numbered keys until told to stop, and remembers which were acknowledged. A context: it runs inside."""
+class Background(threading.Thread):
+    """Runs while the block does: run() goes on until `stopping` is set."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.stopping = threading.Event()
+
+    def finish(self):
+        self.stopping.set()
+        self.join()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.finish()
+
+
+class Writer(Background):
+    """Puts numbered keys, and remembers which were acknowledged."""
 
     def __init__(self, node, ns="load"):
-        super().__init__(daemon=True)
-        self.node, self.ns, self.acknowledged, self.stopping = node, ns, [], threading.Event()
+        super().__init__()
+        self.node, self.ns, self.acknowledged = node, ns, []
 
     def run(self):
         number = 0
@@ -28,24 +47,13 @@ class Writer(threading.Thread):
         """Of the acknowledged writes."""
         return {f"k{number}" for number in self.acknowledged}
 
-    def finish(self):
-        self.stopping.set()
-        self.join()
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.finish()
-
-
-class Runner(threading.Thread):
+class Runner(Background):
     """Begins requests at the first node, completes every other one at the second, and remembers which were done."""
 
     def __init__(self, first, second):
-        super().__init__(daemon=True)
-        self.nodes, self.done, self.stopping = (first, second), [], threading.Event()
+        super().__init__()
+        self.nodes, self.done = (first, second), []
 
     def run(self):
         number = 0
@@ -56,14 +64,6 @@ class Runner(threading.Thread):
             at = self.nodes[number % 2]
             if go.status == 201 and at.complete("runs", request, go.json()["token"], request).status == 200:
                 self.done.append(request)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.join()
 
 
 def versions(node, ns):
