@@ -79,8 +79,7 @@ int repeat(Context& context, const std::function<int()>& once) {
 }
 
 std::optional<std::string> read_input(Context& context, const std::string& file) {
-  if (file == "-") return std::string{std::istreambuf_iterator<char>(context.in), {}};
-  auto bytes = read_file(file);
+  auto bytes = file == "-" ? read_bounded(context.in) : read_file(file);
   if (bytes) return std::move(*bytes);
   context.screen.message(fmt::format("{} cannot be read: {}", file, bytes.error()));
   return std::nullopt;

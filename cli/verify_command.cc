@@ -201,6 +201,12 @@ bool mend(Context& context, Verify& verify, Report& report) {
 int verify(Context& context, const Arguments& arguments) {
   Members members;
   if (auto failed = find_members(context, members)) return *failed;
+  if (members.all.empty()) {
+    context.screen.message(
+        "this node knows no active member: there is nothing to compare. Ask a member (--server); `refrain "
+        "status` says what this one waits for.");
+    return kFailed;
+  }
   Verify verify{members.all, arguments.text("--ns"), arguments.has("--deep"),
                 [&](Milliseconds pause) { context.pause(pause); }};
   verify.ask_digests(verify.deep);

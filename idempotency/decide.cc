@@ -178,10 +178,7 @@ std::optional<Result<Replay>> held(const RequestRow* row, const Standing& standi
 
 std::optional<Error> not_fresh(const Freshness& freshness, const std::optional<Milliseconds>& max_lag) {
   if (freshness.scope_differs) {
-    return retry_soon(unavailable("config_mismatch",
-                                  "The members do not all show the same scope: " + *freshness.scope_differs +
-                                      ". Nobody new may run until they do: give all nodes the same "
-                                      "`requests`, then call again."));
+    return retry_soon(unavailable("config_mismatch", *freshness.scope_differs));
   }
   if (!freshness.catching_up.empty()) {
     return retry_soon(unavailable("catching_up", "This node has not yet read what " +

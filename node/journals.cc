@@ -150,16 +150,18 @@ Result<void> Journals::apply(const Moment& now, store::Commit& commit) {
   lowest_kept_.erase(commit.journal());
   heed_gaps(now, commit.node, commit.tick->gaps);
   auto ours = commit.tick->applied.find(ledger_.journal());
-  if (ours != commit.tick->applied.end() && is_not_ours(ours->second)) found_rolled_back(ours->second.seq);
+  if (ours != commit.tick->applied.end() && is_not_ours(commit.journal(), ours->second))
+    found_rolled_back(ours->second.seq);
   return {};
 }
 
 /// An own commit that a peer has. Of those that have left the outbox all have the same.
-bool Journals::is_not_ours(const store::Applied& shown) const {
+bool Journals::is_not_ours(const Journal& by, const store::Applied& shown) {
   if (shown.seq > others_may_have_) return true;
+  if (shown.seq <= std::exchange(compared_[by], std::max(compared_[by], shown.seq))) return false;
   auto bytes = store::Outbox::get(ledger_.engine(), shown.seq);
   if (!bytes || !*bytes) return false;
-  auto commit = replication::decode(**bytes, ledger_.identity().node);
+  auto commit = replication::decode(**bytes, ledger_.identity().node, config_.formats.max);
   return commit && commit->commit.hlc != shown.hlc;
 }
 
@@ -250,7 +252,9 @@ void Journals::make_own_topic(const Moment& now) {
     own_topic_trouble_ = made->has_value() ? "" : made->error().detail;
     own_topic_.reset();
     own_topic_retry_at_ = now.steady + kTopicRetry;
-  } else if (wanted && (!own_topic_retry_at_ || now.steady >= *own_topic_retry_at_)) {
+  } else if (!wanted) {
+    own_topic_trouble_.clear();  // it was to be made only because sending failed, and that goes again
+  } else if (!own_topic_retry_at_ || now.steady >= *own_topic_retry_at_) {
     own_topic_ = world_.log->ensure_topic(spec_of(ledger_.identity().node));
   }
 }
@@ -341,6 +345,8 @@ void Journals::start_over(std::map<NodeName, store::ReadCursor> cursors) {
   opened_.clear();
   own_reader_.reset();
   own_end_seen_ = false;
+  rolled_back_ = false;
+  compared_.clear();
   own_journal_.reset();
   own_found_ = {};
   at_start_ = ledger_.newest_own();

@@ -100,7 +100,7 @@ class Journals {
   std::optional<store::ReadCursor> stored_cursor(const NodeName& node) const;
   bool take(const Moment& now, const NodeName& node, replication::JournalEvent& event);
   Result<void> apply(const Moment& now, store::Commit& commit);
-  bool is_not_ours(const store::Applied& shown) const;
+  bool is_not_ours(const Journal& by, const store::Applied& shown);
   void found_rolled_back(Seq newest);
   void move_own_cursor(const Moment& now);
   void heed_gaps(const Moment& now, const NodeName& by, const std::map<Journal, Seq>& gaps);
@@ -117,6 +117,7 @@ class Journals {
   std::map<NodeName, store::ReadCursor> moved_;    // in the running batch
   store::Applied at_start_;  // the newest own commit, or the one before what was written unproven
   Seq others_may_have_;
+  std::map<Journal, Seq> compared_;  // the newest own commit that a tick of it showed and that is ours
 
   std::unique_ptr<replication::Pending<void>> own_topic_;  // being made
   bool own_topic_ready_ = false;

@@ -74,6 +74,8 @@ Result<void> Ledger::reload() {
   synced_applied_.clear();
   synced_since_load_ = false;
   books_ = {newest, std::move(*applied), std::move(*ticks), *published, *synced, *floor, *unproven, false};
+  // Left behind by a program that knew nothing of it: nothing is published before it is gone.
+  if (books_.unproven && books_.published > books_.unproven->seq) books_.unproven.reset();
   bool from_a_snapshot = newest.value == 0 && REFRAIN_PLANTED(joiner_clock_below_floors);
   if (!REFRAIN_PLANTED(clock_from_wall) && !from_a_snapshot) clock_.observe(*hlc);
   stored_hlc_ = *hlc;
@@ -303,7 +305,7 @@ Result<void> Ledger::forget_outbox_up_to(Seq seq) {
 
 Result<bool> Ledger::move_aside(Seq from) {
   auto worth = [this](std::string_view bytes) {
-    auto commit = replication::decode(bytes, identity_.node);
+    auto commit = replication::decode(bytes, identity_.node, config_.formats.max);
     return !commit || !commit->commit.tick;  // also what cannot be read
   };
   auto more = outbox_.move_aside(draft_, identity_.incarnation, from, kForgetPerStep, worth);

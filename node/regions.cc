@@ -159,6 +159,9 @@ void Regions::written(const Moment& now, std::vector<NewCommit> commits) {
 
 void Regions::not_written() {
   persisting_ = false;
+  agreed_given_.reset();
+  void_noted_.reset();  // what was to go aside is in the outbox still
+  if (auto again = resume_void(); !again) ledger_.engine_failed(again.error());
   journals_.not_written();
   last_tick_.reset();
   ticked_at_.reset();
@@ -196,6 +199,7 @@ Result<void> Regions::make_membership() {
                                       std::move(*own), *world_.log, *world_.peers, *world_.random);
   if (!membership) return membership.error();
   membership_ = std::move(*membership);
+  agreed_given_.reset();
   self_ = ledger_.journal();
   return resume_void();
 }
@@ -237,6 +241,7 @@ void Regions::take_membership_step(const Moment& now) {
     ledger_.require_sync();
     persisting_ = true;
   }
+  agreed_given_ = step.agreed;
   if (step.agreed) store::Meta::set_members_agreed(ledger_.draft(), *step.agreed);
   store::Identity identity = ledger_.identity();
   if (step.cluster) identity.cluster = *step.cluster;
@@ -260,7 +265,10 @@ void Regions::take_membership_step(const Moment& now) {
     if (!cursors || !made) return ledger_.break_batch(cursors ? made.error() : cursors.error());
     journals_.start_over(std::move(*cursors));
     persisting_ = false;
-  } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
+  }
+  if (agreed_given_)
+    membership_->agreed_is_kept(*std::exchange(agreed_given_, std::nullopt));
+  else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
     membership_->snapshot_failed(joining_.trouble());
   }
   joining_due_ = joining_.flowing() ? std::optional(now.steady + kSnapshotComes) : std::nullopt;
@@ -312,6 +320,8 @@ void Regions::start_over(const replication::StartOver& order) {
   last_tick_.reset();
   members_noted_.reset();
   progress_sources_.reset();
+  oldest_unsynced_.reset();
+  looked_past_ = {};
   stable_ = {};
 }
 
@@ -548,22 +558,22 @@ RegionFacts Regions::region_facts(const Moment& now) const {
   for (const auto& [node, hlc] : facts.applied) {
     if (node != self_.node) facts.over.insert(node);
   }
-  auto look = [&](const Journal& journal) {
+  auto look = [&](const Journal& journal, std::set<NodeName>& gives_nothing) {
     const replication::JournalReader* reader = journals_.reader(journal.node);
     // Right after a start nobody was heard yet: that is no silence.
     bool silent = now.steady - heard_at(journal).value_or(opened_at_) > kSilentAfter;
     bool parked = reader != nullptr && reader->parked();
-    if (silent || parked) facts.silent_or_parked.insert(journal.node);
+    if (silent || parked) gives_nothing.insert(journal.node);
   };
-  for (const Journal& ended : awaited_ends()) look(ended);
-  for (const Journal& joiner : awaited_joiners()) look(joiner);
+  for (const Journal& ended : awaited_ends()) look(ended, facts.awaited_in_vain);
+  for (const Journal& joiner : awaited_joiners()) look(joiner, facts.awaited_in_vain);
   for (const Journal& journal : membership_->table().active()) {
     if (journal == self_) continue;
     auto applied = facts.applied.find(journal.node);
     WallMs known = applied == facts.applied.end() ? WallMs{0} : applied->second.wall();
     facts.lag_ms[journal.node] = std::max<std::int64_t>(0, (now.wall - known).count());
     facts.over.erase(journal.node);
-    look(journal);
+    look(journal, facts.silent_or_parked);
   }
   if (!journals_.own_can_be_read()) facts.silent_or_parked.insert(self_.node);
   return facts;

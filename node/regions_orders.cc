@@ -25,7 +25,13 @@ Result<MemberOrder> Regions::order(MemberOrder order, const Moment& now) {
   order.incarnation = self_.incarnation;
   const replication::MembersTable& table = membership_->table();
   if (order.kind == MemberOrder::Kind::kLeave) {
-    if (table.is(self_.incarnation, MemberState::kOver)) return order;  // it has left, or was evicted
+    if (table.is(self_.incarnation, MemberState::kOver)) {
+      if (table.find(self_.incarnation)->ending == replication::Ending::kLeft) return order;  // asked again
+      return invalid(
+          "invalid",
+          "This node is no member any more: it was taken out and did not leave. What nobody has got "
+          "of it is void: `refrain events export`; `refrain member rejoin` makes it a member anew.");
+    }
     if (auto refused = refusal(now); refused && !membership_->leaving()) return *refused;
     if (!table.others_active(self_.incarnation))
       return invalid("invalid",
@@ -72,7 +78,12 @@ Result<MemberOrder> Regions::order_evict(MemberOrder order, const Moment& now) {
   if (!current)
     return not_found(fmt::format("There is no member '{}'. See `refrain member ls`.", order.node));
   order.incarnation = *current;
-  if (table.is(*current, MemberState::kOver)) return order;
+  if (table.is(*current, MemberState::kOver)) {
+    if (table.find(*current)->ending != replication::Ending::kLeft) return order;
+    return invalid(
+        "invalid",
+        fmt::format("'{}' has left: it is no member any more, and nothing of it is void.", order.node));
+  }
   if (auto refused = refusal(now)) return *refused;
   auto heard = heard_at({order.node, *current});
   if (heard && now.steady - *heard < start_.silence && !order.although_heard) {

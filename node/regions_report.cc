@@ -438,11 +438,11 @@ void Regions::add_checks(std::vector<Check>& checks, const Moment& now) const {
   // Without Kafka the members log is out of reach, too: one cause is enough.
   if (health.reachable && !membership_->trouble().empty())
     checks.push_back({"members log", false, false, "", membership_->trouble()});
-  if (health.reachable && !journals_.own_topic_trouble().empty()) {
+  if (std::string why = journals_.own_topic_trouble(); health.reachable && !why.empty()) {
+    while (why.ends_with('.')) why.pop_back();
     checks.push_back(
         {"own journal", false, false, "",
-         fmt::format("The topic of this node's journal cannot be made: {}. Commits stay pending.",
-                     journals_.own_topic_trouble())});
+         fmt::format("The topic of this node's journal cannot be made: {}. Commits stay pending.", why)});
   }
   auto trouble = journals_.publisher().report(now.steady).trouble;
   if (health.reachable && trouble) {

@@ -18,7 +18,14 @@ Result<void> reads_what_it_wrote(const replication::MembersReplay& replay,
                                  const replication::Formats& formats) {
   using Reason = replication::MembersReplay::Halt::Reason;
   bool newer_entry = replay.halt() && replay.halt()->reason == Reason::kNewerFormat;
-  if (!newer_entry && replay.table().format() <= formats.max) return {};
+  std::uint32_t format = replay.table().format();
+  if (!newer_entry && !replay.table().empty() && format < formats.min) {
+    return invalid("older_format",
+                   fmt::format("The directory is a member's of a cluster that writes format {}, this program "
+                               "reads {} to {}. Start the release before this one.",
+                               format, formats.min, formats.max));
+  }
+  if (!newer_entry && format <= formats.max) return {};
   return invalid(
       "newer_format",
       fmt::format("The directory is a member's of a cluster that writes format {} or newer, this "
@@ -30,7 +37,7 @@ Result<void> reads_what_it_wrote(const replication::MembersReplay& replay,
 /// one may hold half a snapshot, and is emptied when its node joins.
 Result<void> may_run_alone(Ledger& ledger, const replication::MembersReplay& replay) {
   const store::Identity& identity = ledger.identity();
-  if (identity.standalone && !identity.installing) return {};
+  if (identity.standalone && !identity.installing && replay.table().empty()) return {};
   bool member = replay.table().is(identity.incarnation, replication::MemberState::kActive);
   if (member && !identity.installing) return {};
   return invalid("invalid",

@@ -32,6 +32,7 @@ struct RegionFacts {
   std::map<NodeName, std::int64_t> lag_ms;  // of each active member but this one
   std::map<NodeName, Hlc> applied;          // per node, how far its journal was applied here
   std::set<NodeName> silent_or_parked;      // nothing newer will come from these for now
+  std::set<NodeName> awaited_in_vain;       // nor from journals of these that are over, or of joiners
   std::set<NodeName> over;                  // nor from these: no active member has the name
 };
 
@@ -68,7 +69,7 @@ class Replicator {
   virtual RegionFacts region_facts(const Moment& now) const = 0;
   virtual std::optional<std::string> address_of(const NodeName& node) const = 0;
   /// Not all members show our scope of this namespace, or what one of them decided under another may not be
-  /// here yet: this node may say go to no new id in it. A clause that names the member.
+  /// here yet: this node may say go to no new id in it. A sentence that names the member.
   virtual std::optional<std::string> scope_differs(const std::string& ns) const = 0;
 
   /// State, holders and what is in the way of one commit; operations are filled in by who has the bytes.

@@ -234,7 +234,8 @@ idempotency::Freshness RequestDesk::freshness_of(const std::string& ns) const {
   for (const auto& [node, lag] : regions_.lag_ms) freshness.lag = std::max(freshness.lag, Milliseconds{lag});
   // Who is read from steadily is waited for, however long it takes; only who can give nothing new is not.
   for (const NodeName& node : regions_.not_caught_up) {
-    bool given_up = regions_.catch_up_patience_over && regions_.silent_or_parked.contains(node);
+    bool in_vain = regions_.silent_or_parked.contains(node) || regions_.awaited_in_vain.contains(node);
+    bool given_up = regions_.catch_up_patience_over && in_vain;
     if (!given_up && !REFRAIN_PLANTED(go_before_catch_up)) freshness.catching_up.push_back(node);
     // Of our own journal a go says nothing while Kafka is away: the others' names say that.
     bool others_too = regions_.not_caught_up.size() > 1;

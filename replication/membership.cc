@@ -147,7 +147,8 @@ MembershipStep Membership::step(const Facts& facts) {
   if (lost_ && log_shows_all() && agreed(std::nullopt, facts)) {
     REFRAIN_BRANCH(members_log_agreed_again);
     lost_ = false;
-    out.mended = std::move(found_lost_);
+    if (table_.is(identity_.self.incarnation, MemberState::kActive)) out.mended = std::move(found_lost_);
+    found_lost_.clear();
   }
 
   waits_for_ = lost_ ? disagreeing(facts) : std::vector<Incarnation>{};
@@ -208,15 +209,17 @@ void Membership::take_counted(const std::vector<LoggedEntry>& counted) {
       return fork(fmt::format("entry {} of the members log is another one than this node has counted", n));
   }
   log_n_ = counted.size();
-  newest_in_log_ = log_n_ == 0 ? store::AgreedEntry{} : store::AgreedEntry{log_n_, counted.back().taken};
+  auto written_again = [&](const store::AgreedEntry& seen) {
+    return seen.taken != 0 && seen.n <= log_n_ && counted[seen.n - 1].taken != seen.taken;
+  };
   // Whoever was away, or looked too seldom, sees only so that the log was lost and written again.
-  bool again = agreed_.taken != 0 && agreed_.n <= log_n_ && counted[agreed_.n - 1].taken != agreed_.taken;
-  if (again && !lost_) {
+  if (written_again(lost_ ? newest_in_log_ : agreed_)) {
     REFRAIN_BRANCH(members_log_written_again);
-    found_lost_ = "its entries had been written again";
+    if (!lost_) found_lost_ = "its entries had been written again";
     lost_ = true;
     barrier_.reset();
   }
+  newest_in_log_ = log_n_ == 0 ? store::AgreedEntry{} : store::AgreedEntry{log_n_, counted.back().taken};
   if (log_n_ < known_n()) {
     REFRAIN_BRANCH(members_log_lost);
     if (!lost_) found_lost_ = fmt::format("{} of its {} entries were left", log_n_, known_n());

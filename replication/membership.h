@@ -182,6 +182,9 @@ class Membership {
   void rejoin();
   bool leaving() const { return leaving_; }
   bool rejoining() const { return identity_.next.value != 0 || wants_rejoin_; }
+  /// What a step gave as `agreed` is written.
+  void agreed_is_kept(const store::AgreedEntry& agreed) { agreed_ = agreed; }
+
   /// Reads the members log at once (an unknown incarnation was met).
   void read_soon();
 
@@ -190,7 +193,7 @@ class Membership {
   std::optional<Seq> limit(Incarnation of) const;
 
   /// The table is as the members log was at some moment since this start, or newer.
-  bool read_since_start() const { return read_once_ && fresh_.empty(); }
+  bool read_since_start() const { return read_once_ && fresh_.empty() && !lost_; }
 
   const MembersTable& table() const { return table_; }
   const std::vector<LoggedEntry>& entries() const { return entries_; }
@@ -306,7 +309,7 @@ class Membership {
   bool soon_ = false;        // a pass was asked for from outside
   std::uint64_t stepped_n_ = 0;
   bool lost_ = false;
-  store::AgreedEntry agreed_;
+  store::AgreedEntry agreed_;  // as kept
   store::AgreedEntry newest_in_log_;
   std::string found_lost_;  // in words, when it was seen first
   std::vector<Incarnation> waits_for_;

@@ -46,7 +46,8 @@ std::optional<MembersEntry> Membership::wants_found(const Facts& facts) {
     REFRAIN_BRANCH(started_over_where_the_log_is_empty);
     detail_ = fmt::format(
         "the members log is empty, and this directory was a member's of cluster {:08x}: it waits until "
-        "another node writes that log again",
+        "another node writes that log again; if none has it any more, restore a backup, or give this node an "
+        "empty directory",
         identity_.cluster->value);
     return std::nullopt;
   }

@@ -77,8 +77,7 @@ void Membership::give_rows(MembershipStep& out) {
 void Membership::note_agreed(MembershipStep& out) {
   bool all = !lost_ && log_shows_all() && fresh_.empty() && !table_.empty();
   if (!all || newest_in_log_.n != table_.n() || newest_in_log_ == agreed_) return;
-  agreed_ = newest_in_log_;
-  out.agreed = agreed_;
+  out.agreed = newest_in_log_;
 }
 
 bool Membership::may_write(std::optional<Incarnation> concerned, const Facts& facts) {

@@ -8,6 +8,9 @@
 namespace refrain::replication {
 namespace {
 
+constexpr std::string_view kWait =
+    "Nobody new may run until it is: call again soon; if it lasts, look at `refrain sync`.";
+
 /// The entry with which it last changed its scope of `ns` while it was a member; 0 when it never did.
 std::uint64_t changed_at(const Member& member, const std::string& ns) {
   auto of = [&](const std::string& name) {
@@ -32,17 +35,21 @@ std::optional<std::string> scope_trouble(const Knowledge& known, const std::stri
     std::string theirs = scope_in(member.traits, ns);
     if (theirs != ours) {
       return journal == known.self
-                 ? fmt::format("{} has not announced yet that the scope of '{}' is {} (it was {})",
-                               journal.node, ns, ours, theirs)
-                 : fmt::format("{} has the scope {} for '{}', this node has {}", journal.node, theirs, ns,
-                               ours);
+                 ? fmt::format("That {} has the scope {} for '{}' (it was {}) is not announced yet. {}",
+                               journal.node, ours, ns, theirs, kWait)
+                 : fmt::format(
+                       "The members do not all show the same scope: {} has the scope {} for '{}', this "
+                       "node has {}. Nobody new may run until they do: give all nodes the same "
+                       "`requests`, then call again.",
+                       journal.node, theirs, ns, ours);
     }
     std::uint64_t changed = changed_at(member, ns);
     if (changed == 0 || journal == known.self) continue;
     auto tick = known.ticks.find(journal);
     if (tick == known.ticks.end() || tick->second.tick.members_n < changed) {
-      return fmt::format("{} has the new scope of '{}', but what it decided before may still be on its way",
-                         journal.node, ns);
+      return fmt::format(
+          "{} has the new scope of '{}', but what it decided before is not surely here yet. {}", journal.node,
+          ns, kWait);
     }
   }
   for (const Journal& journal : known.table.ended()) {
@@ -54,8 +61,8 @@ std::optional<std::string> scope_trouble(const Knowledge& known, const std::stri
     Seq have = applied == known.applied.end() ? Seq{} : applied->second.seq;
     if (!end || have < *end) {
       return fmt::format(
-          "{} had another scope for '{}' and is no member any more; what it decided is not all here",
-          journal.node, ns);
+          "{} had another scope for '{}' and is no member any more; what it decided is not all here yet. {}",
+          journal.node, ns, kWait);
     }
   }
   return std::nullopt;

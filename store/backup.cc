@@ -128,6 +128,17 @@ Result<BackupInfo> read_info(const std::string& directory) {
   return info;
 }
 
+/// Whether all of it is there: a log that was cut short would open with less.
+Result<void> is_whole(const std::string& from, const BackupInfo& info) {
+  auto bytes = bytes_in(from + "/db");
+  if (!bytes) return bytes.error();
+  if (*bytes == info.bytes) return {};
+  return corrupt(
+      fmt::format("The backup {} has {} bytes in its files, it was made with {}. Copy it again, or "
+                  "take another one. Nothing was made.",
+                  from, *bytes, info.bytes));
+}
+
 Result<void> copy_files(const std::string& from, const std::string& to) {
   std::error_code error;
   if (!fs::create_directory(to, error)) return failed(to, error);
@@ -170,6 +181,12 @@ Result<BackupInfo> make_backup(Engine& engine, const std::string& data_dir, cons
                                           "links its files. Make it beside that one and copy it from there.",
                                           *path, data_dir));
   }
+  if (fs::path within = fs::path(*path).lexically_relative(fs::absolute(data_dir).lexically_normal());
+      !within.empty() && *within.begin() != "..") {
+    return invalid("invalid", fmt::format("{} is in the data directory: it would be lost with it. Name a "
+                                          "directory beside it.",
+                                          *path));
+  }
   Partial partial(*path);
   if (auto made = partial.make(); !made) return made.error();
   if (auto copied = engine.checkpoint(partial.path() + "/db"); !copied) return copied.error();
@@ -189,9 +206,17 @@ Result<BackupInfo> make_backup(Engine& engine, const std::string& data_dir, cons
 Result<Restored> restore_backup(const RestoreOptions& options) {
   auto backup = read_info(options.from);
   if (!backup) return backup.error();
+  if (auto whole = is_whole(options.from, *backup); !whole) return whole.error();
   auto info = DataDir::inspect(options.from);
   if (!info) return info.error();
-  if (auto fits = check_store_format("The backup " + options.from, *info); !fits) return fits.error();
+  if (auto fits = check_store_format("The backup " + options.from, *info); !fits) {
+    Error error = fits.error();
+    if (error.slug == "older_format")
+      error.detail = "The backup " + options.from + " is of format " + std::to_string(info->format) +
+                     ", which this program does not open. Restore it with the release before this one, then "
+                     "upgrade.";
+    return error;
+  }
   auto path = usable(fs::absolute(options.data_dir).string(), true);
   if (!path) return path.error();
   Restored restored{

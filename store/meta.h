@@ -85,10 +85,11 @@ struct Meta {
   static void set_member(Draft& draft, std::uint64_t n, const std::string& bytes);
   static void remove_member(Draft& draft, std::uint64_t n);
 
-  /// The newest entry of the members log that this node wrote, or is about to: sent again as it is after a
-  /// crash.
+  /// n = 0: none is kept.
   static Result<AgreedEntry> members_agreed(const View& view);
   static void set_members_agreed(Draft& draft, const AgreedEntry& agreed);
+  /// The newest entry of the members log that this node wrote, or is about to: sent again as it is after a
+  /// crash.
   static Result<std::optional<std::string>> own_entry(const View& view);
   static void set_own_entry(Draft& draft, const std::string& bytes);
 

@@ -30,27 +30,50 @@ std::string key_of(Seq seq) {
 }  // namespace
 
 Result<void> Outbox::load(const View& view) {
+  auto kept = read_counts(view);
+  if (!kept) return kept.error();
+  if (*kept) {
+    stats_ = **kept;
+    return {};
+  }
   stats_ = {};
+  auto cursor = view.cursor(Family::kOutbox);
+  for (cursor->seek(""); cursor->valid(); cursor->next()) {
+    Seq seq{Reader(cursor->key()).u64()};
+    if (!stats_.lowest) stats_.lowest = seq;
+    stats_.commits += 1;
+    stats_.bytes += cursor->value().size();
+    stats_.next = seq.next();
+  }
+  return cursor->status();
+}
+
+/// nullopt: none, or they do not fit the rows.
+Result<std::optional<Outbox::Stats>> Outbox::read_counts(const View& view) {
   auto counts = view.get(Family::kDefault, kCounts);
   if (!counts) return counts.error();
-  if (*counts) {
-    Reader in(**counts);
-    bool known = in.u8() == kCountsFormat;
-    stats_.commits = in.u64();
-    stats_.bytes = in.u64();
-    if (Seq lowest{in.u64()}; stats_.commits > 0) stats_.lowest = lowest;
-    if (known && in.done()) return {};
+  if (!*counts) return std::optional<Stats>();
+  Reader in(**counts);
+  bool known = in.u8() == kCountsFormat;
+  Stats stats;
+  stats.commits = in.u64();
+  stats.bytes = in.u64();
+  if (Seq lowest{in.u64()}; stats.commits > 0) stats.lowest = lowest;
+  stats.next = {in.u64()};
+  if (!known || !in.done()) {
     return corrupt(
         "The row that says how large the outbox is cannot be read. Move the data directory aside and rebuild "
         "the node from its peers.");
   }
+  // A program that knows nothing of this row has appended, or dropped from the front.
   auto cursor = view.cursor(Family::kOutbox);
-  for (cursor->seek(""); cursor->valid(); cursor->next()) {
-    if (!stats_.lowest) stats_.lowest = Seq{Reader(cursor->key()).u64()};
-    stats_.commits += 1;
-    stats_.bytes += cursor->value().size();
-  }
-  return cursor->status();
+  cursor->seek(key_of(stats.next));
+  if (auto status = cursor->status(); !status) return status.error();
+  if (cursor->valid()) return std::optional<Stats>();
+  if (!stats.lowest) return std::optional(stats);
+  auto first = get(view, *stats.lowest);
+  if (!first) return first.error();
+  return *first ? std::optional(stats) : std::optional<Stats>();
 }
 
 void Outbox::put_counts(Draft& draft) const {
@@ -60,12 +83,14 @@ void Outbox::put_counts(Draft& draft) const {
                 .u64(stats_.commits)
                 .u64(stats_.bytes)
                 .u64(stats_.lowest.value_or(Seq{}).value)
+                .u64(stats_.next.value)
                 .take());
 }
 
 void Outbox::append(Draft& draft, Seq seq, std::string bytes) {
   stats_.commits += 1;
   stats_.bytes += bytes.size();
+  stats_.next = seq.next();
   draft.put(Family::kOutbox, key_of(seq), std::move(bytes));
   if (!stats_.lowest) stats_.lowest = seq;
 }
@@ -110,8 +135,11 @@ Result<std::optional<std::string>> Outbox::get(const View& view, Seq seq) {
 Result<bool> Outbox::move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most,
                                 const Worth& worth) {
   auto cursor = draft.view().cursor(Family::kOutbox);
+  constexpr std::size_t kMostBytes = 4 << 20;
+  std::size_t moved = 0;
   cursor->seek(key_of(from));
-  for (; cursor->valid() && most > 0; cursor->next(), --most) {
+  for (; cursor->valid() && most > 0 && moved < kMostBytes; cursor->next(), --most) {
+    moved += cursor->value().size();
     Seq seq{Reader(cursor->key()).u64()};
     if (worth(cursor->value())) keep_aside(draft, incarnation, seq, std::string(cursor->value()));
     draft.remove(Family::kOutbox, cursor->key());

@@ -42,10 +42,12 @@ class Outbox {
     std::uint64_t commits = 0;
     std::uint64_t bytes = 0;
     std::optional<Seq> lowest;
+    Seq next{1};  // behind the newest that was ever appended
     bool operator==(const Stats&) const = default;
   };
 
-  /// Reads the counts; a store that has none is counted, in one pass.
+  /// Reads the counts. A store that has none, or some that another program left behind, is counted, in one
+  /// pass.
   Result<void> load(const View& view);
   /// Keeps the counts, with the rows that they count: put_counts() belongs in every batch that changes them.
   void put_counts(Draft& draft) const;
@@ -61,8 +63,8 @@ class Outbox {
                                              std::size_t most_bytes);
   static Result<std::optional<std::string>> get(const View& view, Seq seq);
 
-  /// Moves written rows from `from` on to the void commits, at most `most` of them; those that are not
-  /// `worth` keeping (ticks) only leave. True when there may be more.
+  /// Moves written rows from `from` on to the void commits, at most `most` of them and about 4 MiB; those
+  /// that are not `worth` keeping (ticks) only leave. True when there may be more.
   using Worth = std::function<bool(std::string_view bytes)>;
   Result<bool> move_aside(Draft& draft, Incarnation incarnation, Seq from, std::size_t most,
                           const Worth& worth);
@@ -79,6 +81,7 @@ class Outbox {
   static Result<bool> is_aside(const View& view, const CommitId& commit);
 
  private:
+  static Result<std::optional<Stats>> read_counts(const View& view);
   Stats stats_;
 };
 

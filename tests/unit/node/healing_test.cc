@@ -2,6 +2,8 @@
 // What a node that healed by itself says of it: what was found, and what was done.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "small_cluster.h"
 
 namespace refrain::node {
@@ -55,6 +57,21 @@ TEST(Healing, AnEmptyKafkaClusterIsFilledAgainAndListed) {
     mended += lists(world, name, "members log", "0 of its 3 entries were left", "written again");
   }
   EXPECT_GE(mended, 1) << "whoever read it before it was whole again";
+}
+
+TEST(Healing, ATopicThatCouldNotBeMadeWhileSendingFailedIsNoTroubleOnceItGoesAgain) {
+  SmallCluster world({"eu", "us"});
+  world.start();
+  auto trouble = [&] {
+    auto checks = world["eu"].node().checks();
+    return std::ranges::any_of(checks, [](const Check& c) { return c.name == "own journal" && !c.ok; });
+  };
+  simulation::Dice dice(1);
+  world.broker().set_faults({.written_but_failed = 1, .done_but_failed = 1}, &dice);
+  ASSERT_TRUE(world.put("eu", "k", "v"));
+  EXPECT_TRUE(world.until(trouble));
+  world.broker().set_faults({}, nullptr);
+  EXPECT_TRUE(world.until([&] { return !trouble(); }));
 }
 
 TEST(Healing, TheListIsBoundedAndWhatIsMetAgainIsOneRow) {

@@ -491,6 +491,23 @@ TEST(OlderDirectory, WhatSeveralStartsWroteBeforeTheJournalCouldBeReadIsAllKeptA
   for (const CommitId& commit : wrote) EXPECT_TRUE(kept.contains(commit)) << format_commit_id(commit);
 }
 
+TEST(OlderDirectory, RejoinsWithoutARestartAndWritesAgain) {
+  SmallCluster world({"eu", "us"});
+  world["eu"].disk() = older_disk_of_eu(world, 2);
+  ASSERT_TRUE(world["eu"].start());
+  ASSERT_TRUE(world.until([&] { return !world.put("eu", "k", "x").has_value(); }));
+  ASSERT_EQ(world.put("eu", "k", "x").error().slug, "rolled_back");
+  MemberOrder order;
+  order.kind = MemberOrder::Kind::kRejoin;
+  order.node = "eu";
+  auto ordered = world.ask<MemberChange>(
+      [&](Done<MemberChange> done) { world["eu"].node().change_member(order, std::move(done)); });
+  ASSERT_TRUE(world.until([&] { return world.ready("eu"); }));
+  auto put = world.put("eu", "k", "again", {Ack::Kind::kAll, "", 20'000ms});
+  ASSERT_TRUE(put) << put.error().detail;
+  EXPECT_EQ(world.get("us", "k"), "again");
+}
+
 TEST(OlderDirectory, IsFoundByAPeersTickWhenItsJournalIsGoneAndItHasWrittenMoreThanItLost) {
   SmallCluster world({"eu", "us"});
   world["eu"].disk() = older_disk_of_eu(world, 2);

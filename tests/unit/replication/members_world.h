@@ -234,7 +234,10 @@ class MembersWorld final : public Peers {
         node.entries[row.n - 1] = row.bytes;
       }
     }
-    if (step.agreed) node.identity.agreed = *step.agreed;
+    if (step.agreed) {
+      node.identity.agreed = *step.agreed;
+      node.membership->agreed_is_kept(*step.agreed);
+    }
     if (step.cluster) node.identity.cluster = step.cluster;
     if (step.next.value != 0) node.identity.next = step.next;
     node.membership->persisted();

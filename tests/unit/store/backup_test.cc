@@ -110,6 +110,26 @@ TEST_F(Backup, HasWhatTheStoreHadAndBecomesAFoundersDirectoryWithItsRowsAndNothi
   EXPECT_EQ(*Outbox::count_aside(view), 1u);
 }
 
+TEST_F(Backup, ThatWasCutShortIsRefusedAndNotOpenedWithLess) {
+  ASSERT_TRUE(backup(made_));
+  std::string log;
+  for (const auto& file : fs::directory_iterator(made_ + "/db"))
+    if (file.path().extension() == ".log") log = file.path();
+  ASSERT_NE(log, "");
+  fs::resize_file(log, fs::file_size(log) - 1);
+  auto restored = restore(fresh_);
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().code, Code::kCorrupt);
+  EXPECT_NE(restored.error().detail.find("Copy it again"), std::string::npos);
+  EXPECT_FALSE(fs::exists(fresh_));
+}
+
+TEST_F(Backup, IsNotMadeInTheDataDirectoryWithWhichItWouldBeLost) {
+  auto made = backup(data_ + "/made");
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().detail.find("is in the data directory"), std::string::npos);
+}
+
 TEST_F(Backup, IsMadeOnlyWhereNothingIs) {
   ASSERT_TRUE(backup(made_));
   for (const std::string& bad : {made_, data_, std::string("relative"), std::string("/"), std::string(),
@@ -177,7 +197,11 @@ TEST_F(Backup, WhatIsNoneOrIsDamagedGivesAReasonAndNoDirectory) {
   after("newer",
         [&] { write_whole(made_ + "/FORMAT", "format 9\noldest_reader 8\ncluster shop\nnode eu\n"); });
   after("cannot be read", [&] { write_whole(made_ + "/BACKUP", "garbage"); });
-  after("is of no use", [&] { fs::remove(made_ + "/db/CURRENT"); });
+  after("Copy it again", [&] { fs::remove(made_ + "/db/CURRENT"); });
+  after("is of no use", [&] {
+    std::string current = made_ + "/db/CURRENT";
+    write_whole(current, std::string(fs::file_size(current), 'x'));
+  });
   after("db", [&] { fs::remove_all(made_ + "/db"); });
   EXPECT_TRUE(restore(fresh_));
 }

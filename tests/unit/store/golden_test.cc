@@ -138,7 +138,6 @@ void fill(Engine& engine) {
   ASSERT_TRUE(put_duplicate(draft, a_duplicate()));
   Outbox outbox;
   outbox.append(draft, {4711}, "commit");
-  outbox.put_counts(draft);
   Outbox::keep_aside(draft, {0x55}, {12}, "void");
   ConflictLog conflicts({});
   KvRecord loser{{hlc_at(-1), "ap"}, {0}, {}, false, std::nullopt, "unpaid"};
