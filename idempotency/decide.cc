@@ -227,8 +227,11 @@ Error response_gone() {
 Error wrong_node(const NodeName& node, const Here& here) {
   auto peer = here.peers.find(node);
   bool known = peer != here.peers.end() && !peer->second.address.empty();
-  Error error = conflict("wrong_node", "Only node " + node + " decides this. Send the call to " +
-                                           (known ? peer->second.address : "that node") + ".");
+  std::string what =
+      known ? " Send the call to " + peer->second.address + "."
+            : " This node knows no member of that name with an address: see `refrain member ls`; "
+              "if it is a wrong `scope`, correct `requests` on all nodes.";
+  Error error = conflict("wrong_node", "Only node " + node + " decides this." + what);
   if (known) error.address = peer->second.address;
   return error;
 }
