@@ -152,6 +152,7 @@ void Regions::written(const Moment& now, std::vector<NewCommit> commits) {
     persisting_ = false;
     membership_due_ = now.steady;
   }
+  if (agreed_given_) membership_->agreed_is_kept(*std::exchange(agreed_given_, std::nullopt));
   journals_.written(now, std::move(commits));
   note_caught_up();
   note_progress();
@@ -265,10 +266,7 @@ void Regions::take_membership_step(const Moment& now) {
     if (!cursors || !made) return ledger_.break_batch(cursors ? made.error() : cursors.error());
     journals_.start_over(std::move(*cursors));
     persisting_ = false;
-  }
-  if (agreed_given_)
-    membership_->agreed_is_kept(*std::exchange(agreed_given_, std::nullopt));
-  else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
+  } else if (step.snapshot && !joining_.running() && !joining_.trouble().empty()) {
     membership_->snapshot_failed(joining_.trouble());
   }
   joining_due_ = joining_.flowing() ? std::optional(now.steady + kSnapshotComes) : std::nullopt;
