@@ -491,6 +491,37 @@ TEST(OlderDirectory, WhatSeveralStartsWroteBeforeTheJournalCouldBeReadIsAllKeptA
   for (const CommitId& commit : wrote) EXPECT_TRUE(kept.contains(commit)) << format_commit_id(commit);
 }
 
+TEST(OlderDirectory, WhatIsVoidIsKeptAsideThroughARejoinWhicheverWriteFailsMeanwhile) {
+  for (int moment = 0; moment < 40; ++moment) {
+    SmallCluster world({"eu", "us"});
+    world["eu"].disk() = older_disk_of_eu(world, 2);
+    simulation::Dice dice(1);
+    world.broker().set_faults({.reader_stalls = 1, .answer_stalls = 1}, &dice);
+    ASSERT_TRUE(world["eu"].start());
+    auto put = world.put("eu", "k", "of no journal");
+    ASSERT_TRUE(put) << put.error().detail;
+    world.broker().set_faults({}, nullptr);
+    world.run(Milliseconds{moment});
+    world["eu"].disk().fail_next(store::SimFault::kDiskFull);
+    auto rolled_back = [&] {
+      auto checks = world["eu"].node().checks();
+      return std::ranges::any_of(checks, [](const Check& check) { return check.code == "rolled_back"; });
+    };
+    ASSERT_TRUE(world.until(rolled_back)) << moment;
+    MemberOrder order;
+    order.kind = MemberOrder::Kind::kRejoin;
+    order.node = "eu";
+    auto ordered = world.ask<MemberChange>(
+        [&](Done<MemberChange> done) { world["eu"].node().change_member(order, std::move(done)); });
+    ASSERT_TRUE(ordered) << ordered.error().detail;
+    ASSERT_TRUE(world.until([&] { return world.ready("eu"); })) << moment;
+    auto aside = world["eu"].node().void_commits({}, {}, 100);
+    ASSERT_TRUE(aside);
+    ASSERT_EQ(aside->items.size(), 1u) << moment;
+    EXPECT_EQ(aside->items[0].commit.id(), put->commit);
+  }
+}
+
 TEST(OlderDirectory, RejoinsWithoutARestartAndWritesAgain) {
   SmallCluster world({"eu", "us"});
   world["eu"].disk() = older_disk_of_eu(world, 2);
