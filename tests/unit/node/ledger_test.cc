@@ -74,6 +74,24 @@ TEST_F(LedgerTest, ACommitCarriesTheFloorAndNothingSeenAtOrBelowIt) {
   EXPECT_EQ(std::get<Put>(sent->commit.operations.at(0)).ctx, (store::Context{{"us", above}}));
 }
 
+TEST_F(LedgerTest, FromWhereOnCommitsAreInDoubtIsKeptUntilTheJournalsEndWasReadAndThatSurvivesAPowerCut) {
+  write_one();
+  store::Applied first = ledger_->newest_own();
+  open();  // by another process: nothing proved the first one
+  EXPECT_EQ(ledger_->books().unproven, (store::Applied{}));
+  ledger_->start(wall_);
+  ledger_->prove();
+  ASSERT_TRUE(ledger_->write());
+  disk_.power_cut(0);
+  open();
+  EXPECT_EQ(ledger_->books().unproven, std::nullopt) << "what was published since is not another's";
+  write_one();
+  EXPECT_EQ(ledger_->books().unproven, first);
+  open();
+  EXPECT_EQ(ledger_->books().unproven, first);
+  EXPECT_EQ(ledger_->newest_own().seq, first.seq.next());
+}
+
 TEST_F(LedgerTest, AfterAPowerCutAtAnyPointARowIsGoneOnlyWhereTheFloorSpeaksForIt) {
   int gone = 0;
   for (std::size_t keep = 0; keep <= 4; ++keep) {
