@@ -136,7 +136,7 @@ class Regions final : public Replicator {
   std::optional<Seq> void_from_;   // own commits that are to be kept aside
   std::optional<Seq> void_noted_;  // the end of the own journal beyond which that was asked for
   bool persisting_ = false;        // the running batch holds what membership wants durable
-  std::optional<store::AgreedEntry> agreed_given_;  // so does it this
+  std::optional<store::AgreedEntry> agreed_given_;  // by membership, in the running batch
   bool was_active_ = false;
   std::optional<std::pair<replication::Mode, std::string>> said_standing_;
 
